@@ -1,0 +1,11 @@
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+//! Trains neural networks on all cores of one machine.
+
+mod error;
+pub mod rng;
+mod rows;
+mod simd;
+
+pub use error::{Error, Result};
+pub use simd::SimdLevel;
