@@ -9,3 +9,7 @@ mod simd;
 
 pub use error::{Error, Result};
 pub use simd::SimdLevel;
+
+/// Not part of the interface: what the benches of this crate measure by itself.
+#[doc(hidden)]
+pub mod bench_support;

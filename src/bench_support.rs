@@ -1,0 +1,106 @@
+//! The kernels by themselves, for the benches of this crate; no part of the interface.
+
+use std::hint::black_box;
+
+use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+
+use crate::rows::{Rows, RowsMut, stride};
+use crate::simd::dispatch;
+use crate::simd::panels::WeightLayout;
+use crate::simd::product::{Start, product};
+use crate::simd::weight_grad::{scratch_len, weight_grad};
+
+/// A dense layer's three products on data of their own.
+pub struct Products {
+    rows: usize,
+    layout: WeightLayout,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    weights: Vec<f32>,
+    transpose: Vec<f32>,
+    scratch: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Products {
+    /// A batch of `rows` x `inputs` and weights of `outputs` x `inputs`.
+    pub fn new(rows: usize, inputs: usize, outputs: usize) -> Self {
+        let layout = WeightLayout { inputs, outputs };
+        let fill = |n: usize| (0..n).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect::<Vec<_>>();
+        Self {
+            rows,
+            layout,
+            x: fill(rows * stride(inputs)),
+            y: fill(rows * stride(outputs)),
+            weights: fill(layout.weights_len()),
+            transpose: fill(layout.transpose_len()),
+            scratch: vec![0.0; scratch_len(1024)],
+            bias: fill(crate::rows::padded(outputs)),
+        }
+    }
+
+    /// Floating-point operations of one product: a multiplication and an addition a term.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.rows as f64 * self.layout.inputs as f64 * self.layout.outputs as f64
+    }
+
+    /// The forward product.
+    pub fn forward(&mut self) {
+        let (rows, layout) = (self.rows, self.layout);
+        let x = Rows::of(&self.x, rows, layout.inputs);
+        let y = RowsMut::of(&mut self.y, rows, layout.outputs);
+        let operand = layout.forward(&self.weights);
+        dispatch!(simd => product(simd, x, &operand, y, Start::Bias(&self.bias)));
+        black_box(&mut self.y);
+    }
+
+    /// The gradient by the layer's input.
+    pub fn input_gradient(&mut self) {
+        let (rows, layout) = (self.rows, self.layout);
+        let dy = Rows::of(&self.y, rows, layout.outputs);
+        let dx = RowsMut::of(&mut self.x, rows, layout.inputs);
+        let operand = layout.backward(&self.transpose);
+        dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero));
+        black_box(&mut self.x);
+    }
+
+    /// The gradient by the weights, over `shards` shards.
+    pub fn weight_gradient(&mut self, shards: usize) {
+        let (rows, layout) = (self.rows, self.layout);
+        let x = Rows::of(&self.x, rows, layout.inputs);
+        let dy = Rows::of(&self.y, rows, layout.outputs);
+        let range = |s: usize| rows * s / shards..rows * (s + 1) / shards;
+        for block in (0..layout.blocks()).map(|b| layout.block(b)) {
+            let grads = &mut self.weights[block.weights.clone()];
+            dispatch!(simd => weight_grad(simd, &block, shards,
+                |s| (x.slice(range(s)), dy.slice(range(s))), &mut self.scratch, grads));
+        }
+        black_box(&mut self.weights);
+    }
+}
+
+/// Runs fused multiply-adds on registers alone and returns how many floating-point operations they
+/// were: what divides by the time to give the core's arithmetic peak at the current level.
+pub fn fma_peak(rounds: usize) -> f64 {
+    dispatch!(simd => chains(simd, rounds));
+    rounds as f64 * CHAINS as f64 * 32.0
+}
+
+const CHAINS: usize = 12;
+
+#[inline(always)]
+fn chains<S: Simd>(simd: S, rounds: usize) {
+    let mut acc = [f32x16::splat(simd, 1.0); CHAINS];
+    let factor = f32x16::splat(simd, black_box(0.999));
+    let term = f32x16::splat(simd, black_box(0.001));
+    for _ in 0..rounds {
+        for acc in &mut acc {
+            *acc = acc.mul_add_precise(factor, term);
+        }
+    }
+    let mut out = [0.0; 16];
+    for acc in acc {
+        acc.store_array(&mut out);
+        black_box(&mut out);
+    }
+}

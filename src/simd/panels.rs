@@ -1,0 +1,225 @@
+//! How the weights of a dense layer lie in memory: strips of 32 outputs, so that one contiguous
+//! range of parameters, its optimizer state and its transpose can be updated by one worker.
+
+use std::ops::Range;
+
+use crate::rows::{LANES, padded};
+
+/// Outputs of a strip: two panels, the width of the widest tile.
+pub(crate) const STRIP: usize = 2 * LANES;
+
+/// Inputs of a block of weights. With 32 outputs it is 30 KB, which stays in the first cache while
+/// the rows of a batch pass by; a multiple of the tile heights (12, 6) and of a panel.
+pub(crate) const BLOCK: usize = 240;
+
+/// The layout of weights of `inputs` x `outputs` (I x O), and of their transpose.
+///
+/// Weights: `[strip][block of inputs][panel of 16 outputs][input][16]`, O padded to panels.
+/// Transpose: `[strip][panel of 16 inputs][output of the strip][16]`, I padded to panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WeightLayout {
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// A block of weights that is updated as one: 32 outputs by up to [`BLOCK`] inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WeightBlock {
+    pub inputs: Range<usize>,
+    pub outputs: Range<usize>,
+    /// Where it lies in the weights.
+    pub weights: Range<usize>,
+    /// Where its transpose lies.
+    pub transpose: Range<usize>,
+}
+
+impl WeightBlock {
+    /// Panels of 16 outputs, the last one padded.
+    pub fn panels(&self) -> usize {
+        self.outputs.len().div_ceil(LANES)
+    }
+}
+
+impl WeightLayout {
+    /// Length of the weights.
+    pub fn weights_len(self) -> usize {
+        padded(self.outputs) * self.inputs
+    }
+
+    /// Length of the transpose.
+    pub fn transpose_len(self) -> usize {
+        self.outputs * padded(self.inputs)
+    }
+
+    /// Number of blocks.
+    pub fn blocks(self) -> usize {
+        self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(BLOCK)
+    }
+
+    /// Block `index`; blocks follow each other in the weights and in the transpose.
+    pub fn block(self, index: usize) -> WeightBlock {
+        let per_strip = self.inputs.div_ceil(BLOCK);
+        let outputs = within(index / per_strip * STRIP, STRIP, self.outputs);
+        let inputs = within(index % per_strip * BLOCK, BLOCK, self.inputs);
+        let width = padded(outputs.len());
+        let weights = outputs.start * self.inputs + width * inputs.start;
+        let transpose = outputs.start * padded(self.inputs) + outputs.len() * inputs.start;
+        WeightBlock {
+            weights: weights..weights + width * inputs.len(),
+            transpose: transpose..transpose + outputs.len() * padded(inputs.len()),
+            inputs,
+            outputs,
+        }
+    }
+
+    /// Where weight (output, input) lies.
+    pub fn index(self, output: usize, input: usize) -> usize {
+        let block = self.block(output / STRIP * self.inputs.div_ceil(BLOCK) + input / BLOCK);
+        let panel = (output - block.outputs.start) / LANES;
+        block.weights.start
+            + (panel * block.inputs.len() + input - block.inputs.start) * LANES
+            + output % LANES
+    }
+
+    /// The weights as the right operand of the forward product.
+    pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
+        Operand {
+            data: weights,
+            depth: self.inputs,
+            width: self.outputs,
+            piece: BLOCK,
+            piece_stride: Stride::Blocks,
+            pieces_at_once: 1,
+        }
+    }
+
+    /// The transpose as the right operand of the input-gradient product.
+    pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
+        Operand {
+            data: transpose,
+            depth: self.outputs,
+            width: self.inputs,
+            piece: STRIP,
+            piece_stride: Stride::Strips,
+            pieces_at_once: BLOCK.div_ceil(STRIP),
+        }
+    }
+}
+
+fn within(start: usize, len: usize, end: usize) -> Range<usize> {
+    start..(start + len).min(end)
+}
+
+/// How pieces follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stride {
+    /// Of one strip of panels, all pieces; then the next strip.
+    Blocks,
+    /// Of one piece, all panels; then the next piece.
+    Strips,
+}
+
+/// The right operand (`depth` x `width`) of a product, in panels of 16 columns, each cut into pieces
+/// along the summed dimension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    data: &'a [f32],
+    pub depth: usize,
+    pub width: usize,
+    piece: usize,
+    piece_stride: Stride,
+    /// Pieces to go through per pass over the rows: what the first cache holds.
+    pub pieces_at_once: usize,
+}
+
+impl<'a> Operand<'a> {
+    /// Number of pieces.
+    pub fn pieces(&self) -> usize {
+        self.depth.div_ceil(self.piece)
+    }
+
+    /// The part of the summed dimension that is piece `j`.
+    #[inline(always)]
+    pub fn piece(&self, j: usize) -> Range<usize> {
+        within(j * self.piece, self.piece, self.depth)
+    }
+
+    /// Panel `panel` of piece `j`: a row of 16 columns per index of the summed dimension.
+    #[inline(always)]
+    pub fn panel(&self, j: usize, panel: usize) -> &'a [[f32; LANES]] {
+        let len = self.piece(j).len();
+        let start = match self.piece_stride {
+            Stride::Strips => j * self.piece * padded(self.width) + panel * len * LANES,
+            Stride::Blocks => {
+                let strip = panel / 2;
+                let panels = (self.width.div_ceil(LANES) - strip * 2).min(2);
+                (strip * 2 * self.depth + j * self.piece * panels + panel % 2 * len) * LANES
+            }
+        };
+        self.data[start..start + len * LANES].as_chunks().0
+    }
+}
+
+/// Writes a block of weights into its transpose; the padding of the transpose is zeroed.
+pub(crate) fn transpose_block(block: &WeightBlock, weights: &[f32], transpose: &mut [f32]) {
+    let (inputs, outputs) = (block.inputs.len(), block.outputs.len());
+    for (ip, panel) in transpose.chunks_exact_mut(outputs * LANES).enumerate() {
+        for (o, lanes) in panel.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let column = &weights[o / LANES * inputs * LANES + o % LANES..];
+            for (lane, value) in lanes.iter_mut().enumerate() {
+                let i = ip * LANES + lane;
+                *value = if i < inputs { column[i * LANES] } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [(usize, usize); 6] = [(1, 1), (4, 3), (17, 33), (240, 32), (241, 48), (784, 130)];
+
+    #[test]
+    fn blocks_tile_weights_and_transpose_without_gaps() {
+        for (inputs, outputs) in SIZES {
+            let layout = WeightLayout { inputs, outputs };
+            let (mut weights, mut transpose) = (0, 0);
+            for b in (0..layout.blocks()).map(|b| layout.block(b)) {
+                assert_eq!((b.weights.start, b.transpose.start), (weights, transpose));
+                (weights, transpose) = (b.weights.end, b.transpose.end);
+            }
+            assert_eq!((weights, transpose), (layout.weights_len(), layout.transpose_len()));
+        }
+    }
+
+    #[test]
+    fn both_operands_find_every_weight() {
+        for (inputs, outputs) in SIZES {
+            let layout = WeightLayout { inputs, outputs };
+            let mut weights = vec![0.0; layout.weights_len()];
+            let mut transpose = vec![f32::NAN; layout.transpose_len()];
+            for o in 0..outputs {
+                for i in 0..inputs {
+                    weights[layout.index(o, i)] = (o * inputs + i + 1) as f32;
+                }
+            }
+            for b in (0..layout.blocks()).map(|b| layout.block(b)) {
+                transpose_block(
+                    &b,
+                    &weights[b.weights.clone()],
+                    &mut transpose[b.transpose.clone()],
+                );
+            }
+            let (forward, backward) = (layout.forward(&weights), layout.backward(&transpose));
+            for o in 0..outputs {
+                for i in 0..inputs {
+                    let expected = (o * inputs + i + 1) as f32;
+                    let w = forward.panel(i / BLOCK, o / LANES)[i % BLOCK][o % LANES];
+                    let wt = backward.panel(o / STRIP, i / LANES)[o % STRIP][i % LANES];
+                    assert_eq!((w, wt), (expected, expected));
+                }
+            }
+        }
+    }
+}

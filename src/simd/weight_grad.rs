@@ -1,0 +1,254 @@
+//! The gradient of a dense layer's weights, with the tree over shards inside the tile.
+
+use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+
+use super::panels::WeightBlock;
+use super::product::wide;
+use crate::rows::{LANES, Rows};
+
+/// Deepest tree: 2^32 shards.
+const LEVELS: usize = 32;
+
+/// Floats of scratch that [`weight_grad`] needs for `shards` shards.
+pub(crate) fn scratch_len(shards: usize) -> usize {
+    (shards.max(1).ilog2() as usize + 1).min(LEVELS) * 12 * 2 * LANES
+}
+
+/// Writes the gradient of a block of weights, summed over the batch: one chain of fused
+/// multiply-adds over the rows of a shard, then the tree over the shards.
+///
+/// # Shapes
+/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. `grads` has the block's layout.
+#[inline(always)]
+pub(crate) fn weight_grad<'a, S: Simd>(
+    simd: S,
+    block: &WeightBlock,
+    shards: usize,
+    shard: impl Fn(usize) -> (Rows<'a>, Rows<'a>),
+    scratch: &mut [f32],
+    grads: &mut [f32],
+) {
+    let mut panel = 0;
+    while panel < block.panels() {
+        let width = if wide::<S>() { (block.panels() - panel).min(2) } else { 1 };
+        let strip = &mut grads[panel * block.inputs.len() * LANES..];
+        let sum = Sum { block, panel, shards, shard: &shard };
+        if width == 2 {
+            sum.column::<S, 12, 2>(simd, scratch, strip);
+        } else if wide::<S>() {
+            sum.column::<S, 12, 1>(simd, scratch, strip);
+        } else {
+            sum.column::<S, 6, 1>(simd, scratch, strip);
+        }
+        panel += width;
+    }
+}
+
+struct Sum<'s, F> {
+    block: &'s WeightBlock,
+    panel: usize,
+    shards: usize,
+    shard: &'s F,
+}
+
+impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
+    #[inline(always)]
+    fn column<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        scratch: &mut [f32],
+        grads: &mut [f32],
+    ) {
+        let inputs = self.block.inputs.len();
+        let mut i = 0;
+        while i + MR <= inputs {
+            self.call_tile::<S, MR, NV>(simd, i, scratch, grads);
+            i += MR;
+        }
+        if MR > 8 && i + 8 <= inputs {
+            self.call_tile::<S, 8, NV>(simd, i, scratch, grads);
+            i += 8;
+        }
+        if i + 4 <= inputs {
+            self.call_tile::<S, 4, NV>(simd, i, scratch, grads);
+            i += 4;
+        }
+        if i + 2 <= inputs {
+            self.call_tile::<S, 2, NV>(simd, i, scratch, grads);
+            i += 2;
+        }
+        if i < inputs {
+            self.call_tile::<S, 1, NV>(simd, i, scratch, grads);
+        }
+    }
+
+    /// A function of its own for each tile: one frame, which stays small without optimization too.
+    #[inline(always)]
+    fn call_tile<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        scratch: &mut [f32],
+        grads: &mut [f32],
+    ) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.tile::<S, MR, NV>(simd, i, scratch, grads),
+        );
+    }
+
+    /// Inputs `i..i + MR` of the block by NV panels of outputs. A partial sum of 2^l shards waits in
+    /// level l of the scratch until its sibling is done.
+    #[inline(always)]
+    fn tile<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        scratch: &mut [f32],
+        grads: &mut [f32],
+    ) {
+        let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
+        let last = self.shards - 1;
+        for s in 0..last {
+            let mut acc = self.chain::<S, MR, NV>(simd, i, s);
+            let done = s.trailing_ones() as usize;
+            for l in 0..done {
+                add(simd, &mut acc, &scratch[level(l)]);
+            }
+            store(&acc, &mut scratch[level(done)]);
+        }
+        let mut acc = self.chain::<S, MR, NV>(simd, i, last);
+        let mut waiting = last;
+        while waiting != 0 {
+            add(simd, &mut acc, &scratch[level(waiting.trailing_zeros() as usize)]);
+            waiting &= waiting - 1;
+        }
+        let inputs = self.block.inputs.len();
+        for v in 0..NV {
+            let lanes = &mut grads[(v * inputs + i) * LANES..][..MR * LANES];
+            for (acc, lanes) in acc.iter().zip(lanes.as_chunks_mut::<LANES>().0) {
+                acc[v].store_array(lanes);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn chain<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        s: usize,
+    ) -> [[f32x16<S>; NV]; MR] {
+        let (x, dy) = (self.shard)(s);
+        let left = &x.data[self.block.inputs.start + i..];
+        let right = &dy.data[self.block.outputs.start + self.panel * LANES..];
+        let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+        for r in 0..x.rows {
+            let left: &[f32] = &left[r * x.stride..][..MR];
+            let lanes: &[f32] = &right[r * dy.stride..][..NV * LANES];
+            let mut right = [f32x16::splat(simd, 0.0); NV];
+            for v in 0..NV {
+                right[v] = f32x16::from_slice(simd, &lanes[v * LANES..(v + 1) * LANES]);
+            }
+            for m in 0..MR {
+                let left = f32x16::splat(simd, left[m]);
+                for v in 0..NV {
+                    acc[m][v] = left.mul_add_precise(right[v], acc[m][v]);
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// `acc = waiting + acc`, element by element.
+#[inline(always)]
+fn add<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    acc: &mut [[f32x16<S>; NV]; MR],
+    waiting: &[f32],
+) {
+    let waiting = &waiting.as_chunks::<LANES>().0[..MR * NV];
+    for m in 0..MR {
+        for v in 0..NV {
+            acc[m][v] = f32x16::load_array_ref(simd, &waiting[m * NV + v]) + acc[m][v];
+        }
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd, const MR: usize, const NV: usize>(
+    acc: &[[f32x16<S>; NV]; MR],
+    waiting: &mut [f32],
+) {
+    let waiting = &mut waiting.as_chunks_mut::<LANES>().0[..MR * NV];
+    for m in 0..MR {
+        for v in 0..NV {
+            acc[m][v].store_array(&mut waiting[m * NV + v]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::stride;
+    use crate::simd::panels::WeightLayout;
+    use crate::simd::{dispatch_at, reference, test_levels};
+
+    /// The tree as it is defined: the left part is the largest power of two below the whole.
+    fn tree(leaves: &[f32]) -> f32 {
+        match leaves.len() {
+            1 => leaves[0],
+            n => {
+                let (left, right) = leaves.split_at(n.next_power_of_two() / 2);
+                tree(left) + tree(right)
+            }
+        }
+    }
+
+    fn check(shard_rows: &[usize], inputs: usize, outputs: usize) {
+        let layout = WeightLayout { inputs, outputs };
+        let rows: usize = shard_rows.iter().sum();
+        let x = reference::padded_matrix(rows, inputs, 1);
+        let mut dy = reference::padded_matrix(rows, outputs, 2);
+        dy.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
+        let (xs, dys) = (Rows::of(&x, rows, inputs), Rows::of(&dy, rows, outputs));
+        let starts: Vec<usize> =
+            (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
+        let shard =
+            |s: usize| (xs.slice(starts[s]..starts[s + 1]), dys.slice(starts[s]..starts[s + 1]));
+        for level in test_levels() {
+            let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
+            let mut grads = vec![f32::NAN; layout.weights_len()];
+            for b in (0..layout.blocks()).map(|b| layout.block(b)) {
+                let grads = &mut grads[b.weights.clone()];
+                dispatch_at!(level, simd =>
+                    weight_grad(simd, &b, shard_rows.len(), shard, &mut scratch, grads));
+            }
+            for o in 0..outputs {
+                for i in 0..inputs {
+                    let chain = |range: std::ops::Range<usize>| {
+                        range.fold(0.0f32, |sum, r| xs.row(r)[i].mul_add(dys.row(r)[o], sum))
+                    };
+                    let leaves: Vec<f32> =
+                        (0..shard_rows.len()).map(|s| chain(starts[s]..starts[s + 1])).collect();
+                    let found = grads[layout.index(o, i)];
+                    assert_eq!(found.to_bits(), tree(&leaves).to_bits(), "({o}, {i})");
+                    let exact = reference::dot(rows, |r| xs.row(r)[i], |r| dys.row(r)[o], 0.0);
+                    reference::assert_close(found, exact, "dw");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn is_the_tree_of_chains_at_every_level_with_dirty_scratch() {
+        for shards in 1..=9 {
+            check(&(0..shards).map(|s| 1 + s % 3).collect::<Vec<_>>(), 13, 3);
+        }
+        for (inputs, outputs) in [(1, 1), (4, 3), (23, 33), (31, 48), (250, 40)] {
+            check(&[5, 5, 4], inputs, outputs);
+        }
+    }
+}
