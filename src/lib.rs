@@ -3,11 +3,13 @@
 //! Trains neural networks on all cores of one machine.
 
 mod error;
+mod optim;
 pub mod rng;
 mod rows;
 mod simd;
 
 pub use error::{Error, Result};
+pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
 
 /// Not part of the interface: what the benches of this crate measure by itself.
