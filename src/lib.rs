@@ -2,10 +2,12 @@
 #![warn(missing_docs)]
 //! Trains neural networks on all cores of one machine.
 
+mod activation;
 mod error;
 pub mod rng;
 mod rows;
 mod simd;
 
+pub use activation::Activation;
 pub use error::{Error, Result};
 pub use simd::SimdLevel;
