@@ -2,12 +2,14 @@
 #![warn(missing_docs)]
 //! Trains neural networks on all cores of one machine.
 
+mod activation;
 mod error;
 mod optim;
 pub mod rng;
 mod rows;
 mod simd;
 
+pub use activation::Activation;
 pub use error::{Error, Result};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;

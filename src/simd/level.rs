@@ -61,7 +61,7 @@ impl std::str::FromStr for SimdLevel {
     }
 }
 
-pub(super) fn level_of(level: SimdLevel) -> Option<Level> {
+pub(crate) fn level_of(level: SimdLevel) -> Option<Level> {
     let best = Level::new();
     match level {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

@@ -1,13 +1,25 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
+mod lanes;
+mod largest;
 pub(crate) mod level;
+mod ln;
+mod math;
+mod normal;
 pub(crate) mod panels;
 pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod reference;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
+pub(crate) use lanes::{LaneRow, load, max16, sum16};
+pub(crate) use largest::largest;
 pub use level::SimdLevel;
 pub(crate) use level::{dispatch, dispatch_at};
+pub(crate) use ln::{ln, ln_1p_unit, softplus};
+pub(crate) use math::{exp_nonpositive, expm1_nonpositive, sigmoid, tanh};
+pub(crate) use normal::normal;
 #[cfg(test)]
 pub(crate) use reference::test_levels;

@@ -1,0 +1,164 @@
+//! Each function with its derivative beside it, on sixteen lanes.
+
+use fearless_simd::{Level, Simd, f32x16, prelude::*};
+
+use super::{Activation, softmax};
+use crate::rows::{LANES, RowsMut};
+use crate::simd::{self, dispatch_at};
+
+/// What to do with the rows at hand.
+pub(super) enum Pass<'a> {
+    /// Inputs become outputs.
+    InPlace,
+    /// The outputs of `x` are written.
+    Forward { x: &'a [f32] },
+    /// Gradients by the outputs become gradients by the inputs. `v` is what the derivative is taken
+    /// from: outputs, or inputs where [`Activation::derivative_from_output`] says no.
+    Backward { v: &'a [f32] },
+}
+
+/// Does a pass over `out`: outputs in the forward passes, gradients in the backward one.
+pub(super) fn run(level: Level, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
+    dispatch_at!(level, simd => choose(simd, activation, pass, out));
+}
+
+#[inline(always)]
+fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
+    let zero = f32x16::splat(simd, 0.0);
+    match activation {
+        Activation::Identity => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| x,
+            #[inline(always)]
+            |_, dy| dy,
+        ),
+        Activation::Sigmoid => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| simd::sigmoid(simd, x),
+            #[inline(always)]
+            |y, dy| dy * (y * (-y + 1.0)),
+        ),
+        Activation::Tanh => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| simd::tanh(simd, x),
+            #[inline(always)]
+            |y, dy| dy * (-y).mul_add_precise(y, 1.0),
+        ),
+        Activation::Relu => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| x.simd_le(0.0).select(zero, x),
+            #[inline(always)]
+            |y, dy| y.simd_gt(0.0).select(dy, zero),
+        ),
+        Activation::LeakyRelu { slope } => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| x.simd_gt(0.0).select(x, x * slope),
+            #[inline(always)]
+            |y, dy| y.simd_gt(0.0).select(dy, dy * slope),
+        ),
+        Activation::Elu { alpha } => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| {
+                let below = x.simd_gt(0.0).select(zero, x);
+                x.simd_gt(0.0).select(x, simd::expm1_nonpositive(simd, below) * alpha)
+            },
+            #[inline(always)]
+            |y, dy| y.simd_gt(0.0).select(dy, dy * (y + alpha)),
+        ),
+        Activation::Gelu => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| x * simd::normal(simd, x).0,
+            #[inline(always)]
+            |x, dy| {
+                let (cdf, density) = simd::normal(simd, x);
+                dy * x.mul_add_precise(density, cdf)
+            },
+        ),
+        Activation::Silu => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| x * simd::sigmoid(simd, x),
+            #[inline(always)]
+            |x, dy| {
+                let s = simd::sigmoid(simd, x);
+                dy * (s * x.mul_add_precise(-s + 1.0, 1.0))
+            },
+        ),
+        // 1 - exp(-y) would lose its digits where y is small.
+        Activation::Softplus => each(
+            simd,
+            pass,
+            out,
+            #[inline(always)]
+            |x| simd::softplus(simd, x),
+            #[inline(always)]
+            |y, dy| dy * -simd::expm1_nonpositive(simd, -y),
+        ),
+        Activation::Softmax => softmax::run(simd, pass, out),
+    }
+}
+
+/// Runs over whole buffers, padding included: `f` from input to output, `df` from `v` and the
+/// output's gradient to the input's. Each loop is a function of its own, which keeps [`choose`]
+/// small.
+#[inline(always)]
+fn each<S: Simd>(
+    simd: S,
+    pass: Pass<'_>,
+    out: RowsMut<'_>,
+    f: impl Fn(f32x16<S>) -> f32x16<S>,
+    df: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
+) {
+    let out = out.data.as_chunks_mut::<LANES>().0;
+    match pass {
+        Pass::InPlace => simd.vectorize(
+            #[inline(always)]
+            || {
+                for y in out {
+                    f(f32x16::load_array_ref(simd, y)).store_array(y);
+                }
+            },
+        ),
+        Pass::Forward { x } => simd.vectorize(
+            #[inline(always)]
+            || {
+                for (x, y) in x.as_chunks::<LANES>().0.iter().zip(out) {
+                    f(f32x16::load_array_ref(simd, x)).store_array(y);
+                }
+            },
+        ),
+        Pass::Backward { v } => simd.vectorize(
+            #[inline(always)]
+            || {
+                for (v, dy) in v.as_chunks::<LANES>().0.iter().zip(out) {
+                    let (v, g) =
+                        (f32x16::load_array_ref(simd, v), f32x16::load_array_ref(simd, dy));
+                    df(v, g).store_array(dy);
+                }
+            },
+        ),
+    }
+}
