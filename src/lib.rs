@@ -3,14 +3,17 @@
 //! Trains neural networks on all cores of one machine.
 
 mod error;
+pub mod metrics;
 mod optim;
 pub mod rng;
 mod rows;
 mod simd;
+mod train;
 
 pub use error::{Error, Result};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
+pub use train::{EpochReport, History, StopReason};
 
 /// Not part of the interface: what the benches of this crate measure by itself.
 #[doc(hidden)]
