@@ -99,6 +99,7 @@ fn draw_panel(area: &Area<'_>, name: &str, curves: &[Curve], epochs: Range<f64>)
     let whole = (epochs.end - epochs.start).ceil() as usize;
     let mut chart = ChartBuilder::on(area)
         .margin(14)
+        .margin_top(26)
         .margin_right(22)
         .x_label_area_size(44)
         .y_label_area_size(62)
@@ -136,8 +137,8 @@ fn draw_legend(area: &Area<'_>, curves: &[Curve]) -> Drawn {
     let style = ("sans-serif", 13).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
     for (i, curve) in curves.iter().enumerate() {
         let x = width as i32 - 110 * (curves.len() - i) as i32 - 8;
-        area.draw(&PathElement::new([(x, 9), (x + 22, 9)], curve.color.stroke_width(2)))?;
-        area.draw(&Text::new(curve.name, (x + 28, 9), style.clone()))?;
+        area.draw(&PathElement::new([(x, 13), (x + 22, 13)], curve.color.stroke_width(2)))?;
+        area.draw(&Text::new(curve.name, (x + 28, 13), style.clone()))?;
     }
     Ok(())
 }
