@@ -4,15 +4,18 @@
 
 mod activation;
 mod error;
+pub mod metrics;
 mod optim;
 pub mod rng;
 mod rows;
 mod simd;
+mod train;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
+pub use train::{EpochReport, History, StopReason};
 
 /// Not part of the interface: what the benches of this crate measure by itself.
 #[doc(hidden)]
