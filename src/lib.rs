@@ -3,8 +3,14 @@
 //! Trains neural networks on all cores of one machine.
 
 mod activation;
+#[doc(hidden)]
+pub mod bench_support;
+mod data;
 mod error;
+mod layer;
+mod loss;
 pub mod metrics;
+mod model;
 mod optim;
 pub mod rng;
 mod rows;
@@ -12,11 +18,14 @@ mod simd;
 mod train;
 
 pub use activation::Activation;
+pub use data::{Dataset, Targets, datasets};
 pub use error::{Error, Result};
+pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
+pub use loss::{CrossEntropy, Loss, MeanSquaredError};
+pub use model::{Score, Sequential, SequentialBuilder};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
-pub use train::{EpochReport, History, StopReason};
-
-/// Not part of the interface: what the benches of this crate measure by itself.
-#[doc(hidden)]
-pub mod bench_support;
+pub use train::{
+    EpochReport, Flow, History, Observer, Progress, StepReport, StopReason, TrainConfig, Trainer,
+    train_parallel,
+};

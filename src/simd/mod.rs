@@ -21,5 +21,3 @@ pub(crate) use level::{dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};
 pub(crate) use math::{exp_nonpositive, expm1_nonpositive, sigmoid, tanh};
 pub(crate) use normal::normal;
-#[cfg(test)]
-pub(crate) use reference::test_levels;

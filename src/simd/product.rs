@@ -177,7 +177,8 @@ mod tests {
     use super::*;
     use crate::rows::stride;
     use crate::simd::panels::{WeightLayout, transpose_block};
-    use crate::simd::{dispatch_at, reference, test_levels};
+    use crate::simd::testing::levels;
+    use crate::simd::{dispatch_at, reference};
 
     fn check(rows: usize, inputs: usize, outputs: usize) {
         let layout = WeightLayout { inputs, outputs };
@@ -198,7 +199,7 @@ mod tests {
         let mut padded_bias = bias.clone();
         padded_bias.resize(crate::rows::padded(outputs), 0.0);
         let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
-        for level in test_levels() {
+        for level in levels() {
             let mut y = vec![f32::NAN; rows * stride(outputs)];
             let mut dx = vec![f32::NAN; rows * stride(inputs)];
             let start = Start::Bias(&padded_bias);

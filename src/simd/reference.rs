@@ -1,15 +1,7 @@
 //! The naive f64 reference that every kernel is tested against.
 
-use fearless_simd::Level;
-
-use super::level::{SimdLevel, level_of};
 use crate::rng::{Purpose, Stream};
 use crate::rows::stride;
-
-/// Every level that this CPU has.
-pub(crate) fn test_levels() -> impl Iterator<Item = Level> {
-    SimdLevel::ALL.into_iter().filter_map(level_of)
-}
 
 /// Random values in -1..1, row after row.
 pub(crate) fn matrix(rows: usize, cols: usize, seed: u64) -> Vec<f32> {

@@ -28,19 +28,47 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     scratch: &mut [f32],
     grads: &mut [f32],
 ) {
+    let panels = block.panels();
     let mut panel = 0;
-    while panel < block.panels() {
-        let width = if wide::<S>() { (block.panels() - panel).min(2) } else { 1 };
+    while panel < panels {
         let strip = &mut grads[panel * block.inputs.len() * LANES..];
         let sum = Sum { block, panel, shards, shard: &shard };
-        if width == 2 {
-            sum.column::<S, 12, 2>(simd, scratch, strip);
-        } else if wide::<S>() {
-            sum.column::<S, 12, 1>(simd, scratch, strip);
-        } else {
-            sum.column::<S, 6, 1>(simd, scratch, strip);
-        }
-        panel += width;
+        panel += match panels - panel {
+            2.. if wide::<S>() => sum.column::<S, 12, 2>(simd, scratch, strip),
+            _ if wide::<S>() => sum.column::<S, 12, 1>(simd, scratch, strip),
+            _ => sum.column::<S, 6, 1>(simd, scratch, strip),
+        };
+    }
+}
+
+/// Writes the gradient of a bias, padded to panels: the column sums of dy, in the same order. The
+/// bias is the weight of an input that is always one.
+#[inline(always)]
+pub(crate) fn bias_grad<'a, S: Simd>(
+    simd: S,
+    outputs: usize,
+    shards: usize,
+    dy: impl Fn(usize) -> Rows<'a>,
+    scratch: &mut [f32],
+    grads: &mut [f32],
+) {
+    let shard = |s: usize| {
+        let dy = dy(s);
+        (Rows { data: &[1.0], rows: dy.rows, cols: 1, stride: 0 }, dy)
+    };
+    let none = 0..0;
+    let block =
+        WeightBlock { inputs: 0..1, outputs: 0..outputs, weights: none.clone(), transpose: none };
+    let panels = block.panels();
+    let mut panel = 0;
+    while panel < panels {
+        let sum = Sum { block: &block, panel, shards, shard: &shard };
+        let grads = &mut grads[panel * LANES..];
+        panel += match panels - panel {
+            4.. => sum.column::<S, 1, 4>(simd, scratch, grads),
+            2.. => sum.column::<S, 1, 2>(simd, scratch, grads),
+            _ => sum.column::<S, 1, 1>(simd, scratch, grads),
+        };
     }
 }
 
@@ -58,7 +86,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         simd: S,
         scratch: &mut [f32],
         grads: &mut [f32],
-    ) {
+    ) -> usize {
         let inputs = self.block.inputs.len();
         let mut i = 0;
         while i + MR <= inputs {
@@ -69,17 +97,18 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
             self.call_tile::<S, 8, NV>(simd, i, scratch, grads);
             i += 8;
         }
-        if i + 4 <= inputs {
+        if MR > 4 && i + 4 <= inputs {
             self.call_tile::<S, 4, NV>(simd, i, scratch, grads);
             i += 4;
         }
-        if i + 2 <= inputs {
+        if MR > 2 && i + 2 <= inputs {
             self.call_tile::<S, 2, NV>(simd, i, scratch, grads);
             i += 2;
         }
         if i < inputs {
             self.call_tile::<S, 1, NV>(simd, i, scratch, grads);
         }
+        NV
     }
 
     /// A function of its own for each tile: one frame, which stays small without optimization too.
@@ -194,7 +223,8 @@ mod tests {
     use super::*;
     use crate::rows::stride;
     use crate::simd::panels::WeightLayout;
-    use crate::simd::{dispatch_at, reference, test_levels};
+    use crate::simd::testing::levels;
+    use crate::simd::{dispatch_at, reference};
 
     /// The tree as it is defined: the left part is the largest power of two below the whole.
     fn tree(leaves: &[f32]) -> f32 {
@@ -218,7 +248,7 @@ mod tests {
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
         let shard =
             |s: usize| (xs.slice(starts[s]..starts[s + 1]), dys.slice(starts[s]..starts[s + 1]));
-        for level in test_levels() {
+        for level in levels() {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
             let mut grads = vec![f32::NAN; layout.weights_len()];
             for b in (0..layout.blocks()).map(|b| layout.block(b)) {
@@ -226,7 +256,13 @@ mod tests {
                 dispatch_at!(level, simd =>
                     weight_grad(simd, &b, shard_rows.len(), shard, &mut scratch, grads));
             }
+            let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
+            dispatch_at!(level, simd => bias_grad(simd, outputs, shard_rows.len(),
+                |s| shard(s).1, &mut scratch, &mut bias));
             for o in 0..outputs {
+                let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dys.row(r)[o]).sum();
+                let leaves: Vec<f32> = (0..shard_rows.len()).map(sum).collect();
+                assert_eq!(bias[o].to_bits(), tree(&leaves).to_bits(), "bias {o}");
                 for i in 0..inputs {
                     let chain = |range: std::ops::Range<usize>| {
                         range.fold(0.0f32, |sum, r| xs.row(r)[i].mul_add(dys.row(r)[o], sum))
@@ -247,7 +283,7 @@ mod tests {
         for shards in 1..=9 {
             check(&(0..shards).map(|s| 1 + s % 3).collect::<Vec<_>>(), 13, 3);
         }
-        for (inputs, outputs) in [(1, 1), (4, 3), (23, 33), (31, 48), (250, 40)] {
+        for (inputs, outputs) in [(1, 1), (4, 3), (23, 33), (31, 48), (2, 150), (250, 40)] {
             check(&[5, 5, 4], inputs, outputs);
         }
     }

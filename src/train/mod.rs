@@ -1,7 +1,23 @@
-//! Training: what it reports.
+//! Training: a batch is cut into shards, workers run them, a tree sums the gradients, one step
+//! follows.
 
+mod block;
+mod config;
 mod history;
+mod observer;
+mod plan;
 #[cfg(feature = "plot")]
 mod plot;
+pub(crate) mod pool;
+mod shards;
+mod step;
+mod trainer;
+mod update;
 
+pub(crate) use block::{Block, Pass};
+pub use config::TrainConfig;
 pub use history::{EpochReport, History, StopReason};
+pub use observer::{Flow, Observer, Progress, StepReport};
+pub(crate) use plan::Plan;
+pub(crate) use trainer::catch;
+pub use trainer::{Trainer, train_parallel};

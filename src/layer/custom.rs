@@ -1,0 +1,114 @@
+//! The trait by which a user adds a layer.
+
+use std::fmt;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::Result;
+use crate::rng::Stream;
+
+/// A layer of your own. It holds its hyperparameters; its parameters are handed to it.
+///
+/// Every result row may depend on its own input row and the parameters alone: the trainer cuts a
+/// batch into blocks of rows as it likes, and that is what keeps the bits the same on any number of
+/// threads.
+///
+/// # Shapes
+/// B rows of a block, I inputs, O outputs. Rows may be apart in memory (views have strides).
+///
+/// # Examples
+/// A layer that scales each feature by a learned factor:
+/// ```
+/// use ndarray::{ArrayView2, ArrayViewMut2};
+/// use unisono::{Layer, Result, rng::Stream};
+///
+/// #[derive(Debug)]
+/// struct Scale;
+///
+/// impl Layer for Scale {
+///     fn name(&self) -> String {
+///         "scale".into()
+///     }
+///     fn outputs(&self, inputs: usize) -> Result<usize> {
+///         Ok(inputs)
+///     }
+///     fn tensors(&self, inputs: usize) -> Vec<(String, Vec<usize>)> {
+///         vec![("weight".into(), vec![inputs])]
+///     }
+///     fn init(&self, _: usize, params: &mut [f32], _: &mut Stream) {
+///         params.fill(1.0);
+///     }
+///     fn forward(&self, params: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
+///         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
+///             for i in 0..params.len() {
+///                 y[i] = params[i] * x[i];
+///             }
+///         }
+///     }
+///     fn backward(&self, params: &[f32], _x: ArrayView2<f32>, _y: ArrayView2<f32>,
+///                 dy: ArrayView2<f32>, mut dx: ArrayViewMut2<f32>) {
+///         for (dy, mut dx) in dy.rows().into_iter().zip(dx.rows_mut()) {
+///             for i in 0..params.len() {
+///                 dx[i] = params[i] * dy[i];
+///             }
+///         }
+///     }
+///     fn param_grads(&self, _params: &[f32], x: ArrayView2<f32>, _y: ArrayView2<f32>,
+///                    dy: ArrayView2<f32>, dparams: &mut [f32]) {
+///         for (x, dy) in x.rows().into_iter().zip(dy.rows()) {
+///             for i in 0..dparams.len() {
+///                 dparams[i] += x[i] * dy[i];
+///             }
+///         }
+///     }
+/// }
+/// ```
+pub trait Layer: fmt::Debug + Send + Sync {
+    /// Names the layer in summaries and errors.
+    fn name(&self) -> String;
+
+    /// Says how many output features it has for `inputs` input features.
+    ///
+    /// # Errors
+    /// If it cannot take so many.
+    fn outputs(&self, inputs: usize) -> Result<usize>;
+
+    /// Names and shapes of its parameters, in the order in which they lie in `params`; none unless
+    /// overridden.
+    fn tensors(&self, inputs: usize) -> Vec<(String, Vec<usize>)> {
+        let _ = inputs;
+        vec![]
+    }
+
+    /// Draws the parameters; zeros unless overridden.
+    fn init(&self, inputs: usize, params: &mut [f32], random: &mut Stream) {
+        let _ = (inputs, random);
+        params.fill(0.0);
+    }
+
+    /// Computes y (B x O) from x (B x I). `y` holds garbage at first.
+    fn forward(&self, params: &[f32], x: ArrayView2<f32>, y: ArrayViewMut2<f32>);
+
+    /// Computes dx (B x I), the loss's gradient by x, from dy (B x O). `dx` holds garbage at first.
+    fn backward(
+        &self,
+        params: &[f32],
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        dy: ArrayView2<f32>,
+        dx: ArrayViewMut2<f32>,
+    );
+
+    /// Adds the loss's gradient by the parameters, over the given rows in their order, to `dparams`.
+    /// A layer with parameters must override it.
+    fn param_grads(
+        &self,
+        params: &[f32],
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        dy: ArrayView2<f32>,
+        dparams: &mut [f32],
+    ) {
+        let _ = (params, x, y, dy, dparams);
+    }
+}

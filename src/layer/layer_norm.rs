@@ -1,0 +1,194 @@
+//! Layer normalisation over the features of a row.
+
+use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+
+use crate::rows::{LANES, Rows, RowsMut, padded};
+use crate::simd::{dispatch, load, sum16};
+use crate::{Error, Result};
+
+/// Normalises each row to mean 0 and variance 1, then scales and shifts each feature.
+///
+/// `y = w (x - mean) / sqrt(var + eps) + b`, with the biased variance.
+///
+/// # Source
+/// J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerNorm {
+    /// Added to the variance; 1e-5 unless changed.
+    pub eps: f32,
+}
+
+impl Default for LayerNorm {
+    fn default() -> Self {
+        Self { eps: 1e-5 }
+    }
+}
+
+impl LayerNorm {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.eps > 0.0 && self.eps.is_finite() {
+            return Ok(());
+        }
+        Err(Error::shape("eps of a layer norm", "above 0 and finite", self.eps))
+    }
+
+    /// `y = w x̂ + b` with `x̂ = (x - mean) / sqrt(var + eps)`; keeps mean and 1/sqrt(var + eps).
+    pub(crate) fn forward(&self, params: &[f32], x: Rows, mut y: RowsMut, kept: &mut [f32]) {
+        let (w, b) = params.split_at(padded(x.cols));
+        for (r, kept) in kept.as_chunks_mut::<2>().0[..x.rows].iter_mut().enumerate() {
+            *kept = dispatch!(simd => {
+                let kept = moments(simd, x.row(r), self.eps);
+                scale(simd, x.row(r), w, b, kept, y.row(r));
+                kept
+            });
+        }
+    }
+}
+
+pub(crate) fn init(inputs: usize, params: &mut [f32]) {
+    params.fill(0.0);
+    params[..inputs].fill(1.0);
+}
+
+/// From `y = w x̂ + b`: with `g = w dy`, `dx = (g - mean(g) - x̂ mean(g x̂)) / sqrt(var + eps)`.
+pub(crate) fn backward(params: &[f32], x: Rows, kept: &[f32], dy: Rows, mut dx: RowsMut) {
+    let w = &params[..padded(x.cols)];
+    for (r, &kept) in kept.as_chunks::<2>().0[..x.rows].iter().enumerate() {
+        dispatch!(simd => backward_row(simd, x.row(r), w, dy.row(r), kept, dx.row(r)));
+        dx.padded_row(r)[x.cols..].fill(0.0);
+    }
+}
+
+/// From `y = w x̂ + b`: adds `dy x̂` to dw and `dy` to db, row after row.
+pub(crate) fn param_grads(x: Rows, kept: &[f32], dy: Rows, grads: &mut [f32]) {
+    let (dw, db) = grads.split_at_mut(padded(x.cols));
+    for (r, &[mean, inverse]) in kept.as_chunks::<2>().0[..x.rows].iter().enumerate() {
+        let columns = dw.iter_mut().zip(db.iter_mut()).zip(x.row(r).iter().zip(dy.row(r)));
+        for ((dw, db), (x, dy)) in columns {
+            *dw += dy * ((x - mean) * inverse);
+            *db += dy;
+        }
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd>(values: f32x16<S>, row: &mut [f32], k: usize) {
+    let rest = &mut row[k..];
+    match rest.first_chunk_mut::<LANES>() {
+        Some(lanes) => values.store_array(lanes),
+        None => {
+            let mut lanes = [0.0; LANES];
+            values.store_array(&mut lanes);
+            let n = rest.len();
+            rest.copy_from_slice(&lanes[..n]);
+        }
+    }
+}
+
+/// Mean and 1/sqrt(var + eps) of a row, in two passes: 16 lanes, then the fixed tree.
+#[inline(always)]
+fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
+    let n = x.len() as f32;
+    let mut sum = f32x16::splat(simd, 0.0);
+    for k in (0..x.len()).step_by(LANES) {
+        sum = sum + load(simd, x, k, 0.0);
+    }
+    let mean = sum16(simd, sum) / n;
+    let mut squares = f32x16::splat(simd, 0.0);
+    for k in (0..x.len()).step_by(LANES) {
+        let d = load(simd, x, k, mean) - mean;
+        squares = d.mul_add_precise(d, squares);
+    }
+    [mean, 1.0 / (sum16(simd, squares) / n + eps).sqrt()]
+}
+
+#[inline(always)]
+fn scale<S: Simd>(simd: S, x: &[f32], w: &[f32], b: &[f32], kept: [f32; 2], y: &mut [f32]) {
+    let [mean, inverse] = kept;
+    for k in (0..x.len()).step_by(LANES) {
+        let xhat = (load(simd, x, k, mean) - mean) * inverse;
+        store(xhat.mul_add_precise(load(simd, w, k, 0.0), load(simd, b, k, 0.0)), y, k);
+    }
+}
+
+#[inline(always)]
+fn backward_row<S: Simd>(
+    simd: S,
+    x: &[f32],
+    w: &[f32],
+    dy: &[f32],
+    [mean, inverse]: [f32; 2],
+    dx: &mut [f32],
+) {
+    let n = x.len() as f32;
+    let mut sum = f32x16::splat(simd, 0.0);
+    let mut product = sum;
+    for k in (0..x.len()).step_by(LANES) {
+        let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
+        let xhat = (load(simd, x, k, mean) - mean) * inverse;
+        sum = sum + g;
+        product = g.mul_add_precise(xhat, product);
+    }
+    let (mean_g, mean_gx) = (sum16(simd, sum) / n, sum16(simd, product) / n);
+    for k in (0..x.len()).step_by(LANES) {
+        let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
+        let xhat = (load(simd, x, k, mean) - mean) * inverse;
+        store((g - mean_g - xhat * mean_gx) * inverse, dx, k);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::stride;
+    use crate::simd::reference;
+
+    /// The loss `sum(y c)` in f64, by the definition.
+    fn loss(x: &[f64], w: &[f64], b: &[f64], c: &[f64]) -> f64 {
+        let n = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / n;
+        let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+        (0..x.len()).map(|i| (w[i] * (x[i] - mean) / (var + 1e-5).sqrt() + b[i]) * c[i]).sum()
+    }
+
+    #[test]
+    fn agrees_with_finite_differences_on_odd_widths() {
+        for cols in [1, 3, 16, 17, 40] {
+            let wide = |seed| reference::matrix(1, cols, seed).into_iter().map(f64::from);
+            let [x, w, b, c] = [1, 2, 3, 4].map(|seed| wide(seed).collect::<Vec<f64>>());
+            let narrow = |v: &[f64], len| {
+                let mut v: Vec<f32> = v.iter().map(|&v| v as f32).collect();
+                v.resize(len, 0.0);
+                v
+            };
+            let mut params = narrow(&w, padded(cols));
+            params.extend(narrow(&b, padded(cols)));
+            let (xs, dys) = (narrow(&x, stride(cols)), narrow(&c, stride(cols)));
+            let (xs, dys) = (Rows::of(&xs, 1, cols), Rows::of(&dys, 1, cols));
+            let mut y = vec![f32::NAN; stride(cols)];
+            let mut dx = vec![f32::NAN; stride(cols)];
+            let mut kept = [f32::NAN; 2];
+            let mut grads = vec![0.0; params.len()];
+            LayerNorm::default().forward(&params, xs, RowsMut::of(&mut y, 1, cols), &mut kept);
+            backward(&params, xs, &kept, dys, RowsMut::of(&mut dx, 1, cols));
+            param_grads(xs, &kept, dys, &mut grads);
+            let found: f64 = (0..cols).map(|i| f64::from(y[i]) * c[i]).sum();
+            assert!((found - loss(&x, &w, &b, &c)).abs() < 1e-4, "{cols}");
+            let slope = |v: &[f64], i: usize, f: &dyn Fn(&[f64]) -> f64| {
+                let (mut up, mut down) = (v.to_vec(), v.to_vec());
+                up[i] += 1e-5;
+                down[i] -= 1e-5;
+                (f(&up) - f(&down)) / 2e-5
+            };
+            for i in 0..cols {
+                let by_x = slope(&x, i, &|x| loss(x, &w, &b, &c));
+                let by_w = slope(&w, i, &|w| loss(&x, w, &b, &c));
+                let by_b = slope(&b, i, &|b| loss(&x, &w, b, &c));
+                assert!((f64::from(dx[i]) - by_x).abs() < 2e-4, "dx {} {by_x}", dx[i]);
+                assert!((f64::from(grads[i]) - by_w).abs() < 2e-4, "dw");
+                assert!((f64::from(grads[padded(cols) + i]) - by_b).abs() < 2e-4, "db");
+            }
+            assert!(dx[cols..].iter().all(|&v| v == 0.0));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Layers: what they hold is hyperparameters; their parameters lie in the model's flat buffer.
+
+pub(crate) mod custom;
+pub(crate) mod dense;
+pub(crate) mod dropout;
+pub(crate) mod layer_norm;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use custom::Layer;
+pub use dense::{Dense, Init};
+pub use dropout::Dropout;
+pub use layer_norm::LayerNorm;
+
+use crate::activation::Activation;
+use crate::rng::Stream;
+use crate::rows::padded;
+use crate::simd::panels::WeightLayout;
+use crate::{Error, Result};
+
+/// Every layer a model can have.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Dense(Dense),
+    Activation(Activation),
+    Dropout(Dropout),
+    LayerNorm(LayerNorm),
+    Custom(Arc<dyn Layer>),
+}
+
+/// A layer in its place in a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub kind: Kind,
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Where its parameters lie in the model's buffer.
+    pub params: Range<usize>,
+    /// Where its transposed weights lie in a trainer's buffer.
+    pub transpose: Range<usize>,
+}
+
+/// A named parameter of a layer, in the shape that users see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tensor {
+    pub name: String,
+    pub shape: Vec<usize>,
+}
+
+impl Tensor {
+    fn new(name: &str, shape: &[usize]) -> Self {
+        Self { name: name.to_owned(), shape: shape.to_vec() }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Placed {
+    /// Checks a layer against its inputs and places its parameters at `params` and `transpose`.
+    pub fn new(kind: Kind, inputs: usize, params: usize, transpose: usize) -> Result<Self> {
+        let outputs = match &kind {
+            Kind::Dense(dense) => dense.check()?,
+            Kind::Activation(activation) => activation.check().map(|()| inputs)?,
+            Kind::Dropout(dropout) => dropout.check().map(|()| inputs)?,
+            Kind::LayerNorm(norm) => norm.check().map(|()| inputs)?,
+            Kind::Custom(layer) => layer.outputs(inputs)?,
+        };
+        if outputs == 0 {
+            return Err(Error::shape("output features", "at least 1", 0));
+        }
+        let mut placed = Self { kind, inputs, outputs, params: 0..0, transpose: 0..0 };
+        placed.params = params..params + placed.params_len()?;
+        placed.transpose = transpose..transpose + placed.transpose_len();
+        Ok(placed)
+    }
+
+    /// The layout of a dense layer's weights.
+    pub fn layout(&self) -> WeightLayout {
+        WeightLayout { inputs: self.inputs, outputs: self.outputs }
+    }
+
+    fn params_len(&self) -> Result<usize> {
+        let too_large = || Error::shape("parameters", "as many as memory can hold", "more");
+        Ok(match &self.kind {
+            Kind::Dense(_) => {
+                let weights =
+                    padded(self.outputs).checked_mul(self.inputs).ok_or_else(too_large)?;
+                weights
+                    .checked_add(padded(self.outputs))
+                    .filter(|&n| n <= isize::MAX as usize / 32)
+                    .ok_or_else(too_large)?
+            }
+            Kind::Activation(_) | Kind::Dropout(_) => 0,
+            Kind::LayerNorm(_) => 2 * padded(self.inputs),
+            Kind::Custom(_) => padded(self.tensors().iter().map(Tensor::len).sum()),
+        })
+    }
+
+    fn transpose_len(&self) -> usize {
+        match &self.kind {
+            Kind::Dense(_) => self.layout().transpose_len(),
+            _ => 0,
+        }
+    }
+
+    /// The parameters as users see them, in PyTorch's names.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        match &self.kind {
+            Kind::Dense(_) => vec![
+                Tensor::new("weight", &[self.outputs, self.inputs]),
+                Tensor::new("bias", &[self.outputs]),
+            ],
+            Kind::LayerNorm(_) => {
+                vec![Tensor::new("weight", &[self.inputs]), Tensor::new("bias", &[self.inputs])]
+            }
+            Kind::Activation(_) | Kind::Dropout(_) => vec![],
+            Kind::Custom(layer) => {
+                let tensors = layer.tensors(self.inputs);
+                tensors.into_iter().map(|(name, shape)| Tensor { name, shape }).collect()
+            }
+        }
+    }
+
+    /// Number of parameters as users count them, without padding.
+    pub fn param_count(&self) -> usize {
+        self.tensors().iter().map(Tensor::len).sum()
+    }
+
+    /// Draws the layer's parameters.
+    pub fn init(&self, params: &mut [f32], random: &mut Stream) {
+        match &self.kind {
+            Kind::Dense(dense) => dense.init(self.layout(), params, random),
+            Kind::Activation(_) | Kind::Dropout(_) => {}
+            Kind::LayerNorm(_) => layer_norm::init(self.inputs, params),
+            Kind::Custom(layer) => {
+                let len = self.param_count();
+                layer.init(self.inputs, &mut params[..len], random);
+            }
+        }
+    }
+
+    /// Where value `index` (row-major) of tensor `tensor` lies in the layer's parameters.
+    pub fn position(&self, tensor: usize, index: usize) -> usize {
+        match &self.kind {
+            Kind::Dense(_) if tensor == 0 => {
+                self.layout().index(index / self.inputs, index % self.inputs)
+            }
+            Kind::Dense(_) => self.layout().weights_len() + index,
+            Kind::LayerNorm(_) => tensor * padded(self.inputs) + index,
+            _ => self.tensors()[..tensor].iter().map(Tensor::len).sum::<usize>() + index,
+        }
+    }
+
+    /// Whether the layer's output may overwrite its input.
+    pub fn in_place(&self) -> bool {
+        matches!(&self.kind, Kind::Activation(a) if a.derivative_from_output())
+    }
+
+    /// Whether the gradient by the layer's input may overwrite that by its output.
+    pub fn gradient_in_place(&self) -> bool {
+        matches!(&self.kind, Kind::Activation(_) | Kind::Dropout(_))
+    }
+
+    /// Values that the forward pass keeps for the backward pass, per row.
+    pub fn kept_per_row(&self) -> usize {
+        match &self.kind {
+            Kind::Dropout(_) => crate::rows::stride(self.inputs),
+            Kind::LayerNorm(_) => 2,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match &self.kind {
+            Kind::Dense(_) => format!("dense {} -> {}", self.inputs, self.outputs),
+            Kind::Activation(activation) => activation.to_string(),
+            Kind::Dropout(dropout) => format!("dropout {}", dropout.rate),
+            Kind::LayerNorm(_) => "layer norm".to_owned(),
+            Kind::Custom(layer) => layer.name(),
+        };
+        f.pad(&text)
+    }
+}

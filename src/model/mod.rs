@@ -1,0 +1,109 @@
+//! Models: layers in a row, with their parameters in one flat buffer.
+
+mod builder;
+mod evaluate;
+mod predict;
+mod summary;
+mod weights;
+
+use std::hash::Hasher;
+
+pub use builder::SequentialBuilder;
+pub use evaluate::Score;
+
+use crate::activation::Activation;
+use crate::layer::{Kind, Placed};
+use crate::loss::Loss;
+
+/// Layers in a row: each one's output is the next one's input.
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Sequential};
+///
+/// let model = Sequential::builder(4)
+///     .dense(16, Activation::Relu)
+///     .dense(3, Activation::Softmax)
+///     .build(7)?;
+/// assert_eq!(model.param_count(), 4 * 16 + 16 + 16 * 3 + 3);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sequential {
+    pub(crate) layers: Vec<Placed>,
+    pub(crate) params: Vec<f32>,
+    /// The loss that it was last trained with.
+    pub(crate) loss: Option<Loss>,
+}
+
+impl Sequential {
+    /// Starts a model that takes rows of `inputs` features.
+    pub fn builder(inputs: usize) -> SequentialBuilder {
+        SequentialBuilder::new(inputs)
+    }
+
+    /// Input features.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    /// Output features.
+    pub fn outputs(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs
+    }
+
+    /// Number of layers, activations among them.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether it has no layer: never, for the builder asks for one.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Number of parameters.
+    pub fn param_count(&self) -> usize {
+        self.layers.iter().map(Placed::param_count).sum()
+    }
+
+    /// The activation that ends the model, or the identity.
+    pub(crate) fn last_activation(&self) -> Activation {
+        match &self.layers[self.layers.len() - 1].kind {
+            Kind::Activation(activation) => *activation,
+            _ => Activation::Identity,
+        }
+    }
+
+    /// Returns a hash of the architecture and of every parameter's bits: equal fingerprints mean
+    /// equal models. It depends on values alone, not on how they lie in memory.
+    ///
+    /// # Source
+    /// FNV-1a with 64 bits, G. Fowler, L. C. Noll, K.-P. Vo.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        for (index, layer) in self.layers.iter().enumerate() {
+            hash.write(format!("{layer} {} {};", layer.inputs, layer.outputs).as_bytes());
+            for tensor in 0..layer.tensors().len() {
+                for value in self.tensor_values(index, tensor) {
+                    hash.write(&value.to_bits().to_le_bytes());
+                }
+            }
+        }
+        hash.finish()
+    }
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Predictions: rows in chunks, chunks on all cores.
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use super::Sequential;
+use crate::layer::{Kind, Placed};
+use crate::train::pool::{cores, pool};
+use crate::train::{Block, Pass, Plan};
+use crate::{Error, Result};
+
+/// Rows of a chunk, a multiple of the tiles' heights. Sums over a set of rows go chunk by chunk.
+pub(super) const CHUNK: usize = 192;
+
+/// Floating-point operations from which a further worker is worth waking.
+const FLOPS_PER_WORKER: usize = 1_000_000;
+
+impl Sequential {
+    /// Computes the model's outputs, on all cores.
+    ///
+    /// # Shapes
+    /// x: rows x inputs; result: rows x outputs.
+    ///
+    /// # Errors
+    /// If x has another number of columns than the model has inputs, or a value that is not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use ndarray::array;
+    /// use unisono::{Activation, Sequential};
+    ///
+    /// let model = Sequential::builder(2).dense(3, Activation::Softmax).build(7)?;
+    /// let y = model.predict(array![[0.5, 1.0], [2.0, -1.0]].view())?;
+    /// assert_eq!(y.dim(), (2, 3));
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+        self.check_inputs(x.ncols())?;
+        if let Some(((row, column), value)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            let problem =
+                format!("row {row}, column {column}: expected a finite value, found {value}");
+            return Err(Error::Data(problem));
+        }
+        let x = x.as_standard_layout();
+        let features = x.as_slice().expect("a standard layout is one slice");
+        let mut y = Array2::zeros((x.nrows(), self.outputs()));
+        let columns = self.outputs();
+        let out = y.as_slice_mut().expect("a new array is one slice");
+        let forward = Forward::new(self, self.layers.len());
+        let workers = worth(self.flops_per_row() / 3 * x.nrows());
+        on_pool(workers, || {
+            let tasks = out.par_chunks_mut(CHUNK * columns).enumerate();
+            tasks.for_each_init(Block::default, |block, (index, out)| {
+                let rows = out.len() / columns;
+                let from = &features[index * CHUNK * self.inputs()..][..rows * self.inputs()];
+                forward.run(block, from, rows);
+                let outputs = block.output(&forward.plan);
+                for (r, out) in out.chunks_exact_mut(columns).enumerate() {
+                    out.copy_from_slice(outputs.row(r));
+                }
+            });
+        })?;
+        Ok(y)
+    }
+
+    /// Computes each row's class: the largest output, the first of equals; for a model with one
+    /// output, class 1 where it is above a half (behind a sigmoid) or above zero (a logit).
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_classes(&self, x: ArrayView2<f32>) -> Result<Vec<usize>> {
+        let threshold = match self.last_activation() {
+            crate::Activation::Sigmoid => 0.5,
+            _ => 0.0,
+        };
+        let class = |row: &[f32]| match row {
+            [only] => usize::from(*only > threshold),
+            row => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }),
+        };
+        let y = self.predict(x)?;
+        let rows = y.as_slice().expect("a new array is one slice").chunks_exact(self.outputs());
+        Ok(rows.map(class).collect())
+    }
+
+    pub(crate) fn check_inputs(&self, found: usize) -> Result<()> {
+        if found == self.inputs() {
+            return Ok(());
+        }
+        Err(Error::shape("features of the data (the model's inputs)", self.inputs(), found))
+    }
+
+    /// Floating-point operations of the products of one row's training step.
+    pub(crate) fn flops_per_row(&self) -> usize {
+        let mut first = true;
+        let flops = |layer: &Placed| match layer.kind {
+            Kind::Dense(_) => {
+                let product = 2 * layer.inputs * layer.outputs;
+                if std::mem::take(&mut first) { 2 * product } else { 3 * product }
+            }
+            _ => 0,
+        };
+        self.layers.iter().map(flops).sum()
+    }
+}
+
+/// The model in use: its layers forward, without dropout.
+pub(super) struct Forward<'a> {
+    pub model: &'a Sequential,
+    pub plan: Plan,
+}
+
+impl<'a> Forward<'a> {
+    /// The first `count` layers.
+    pub fn new(model: &'a Sequential, count: usize) -> Self {
+        Self { model, plan: Plan::new(&model.layers, count, false) }
+    }
+
+    pub fn pass(&self) -> Pass<'_> {
+        Pass {
+            layers: &self.model.layers,
+            plan: &self.plan,
+            params: &self.model.params,
+            transpose: &[],
+            seed: 0,
+            epoch: 0,
+        }
+    }
+
+    /// Runs `rows` rows, which lie one after the other in `features`.
+    pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
+        block.reserve(&self.plan, rows.max(CHUNK), None, false);
+        block.load(features, self.model.inputs(), rows);
+        block.forward(&self.pass(), 0);
+    }
+}
+
+/// How many workers `flops` floating-point operations are worth.
+pub(super) fn worth(flops: usize) -> usize {
+    cores().min(flops / FLOPS_PER_WORKER).max(1)
+}
+
+/// Runs `f` on a pool of so many workers, or here if it is one. A panic in a user's layer comes back
+/// as an error.
+pub(super) fn on_pool<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = if rayon::current_thread_index().is_some() { None } else { Some(pool(workers)?) };
+    crate::train::catch(|| match pool {
+        Some(pool) => pool.install(f),
+        None => f(),
+    })
+}

@@ -1,0 +1,249 @@
+//! A block of rows on its way through the model: gathered, forward, loss, backward, in buffers of
+//! its own.
+
+use super::plan::{Op, Plan};
+use crate::data::{Dataset, Targets};
+use crate::layer::dropout::MaskKey;
+use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
+use crate::loss::{Loss, TargetRows};
+use crate::rows::{Rows, RowsMut, stride};
+
+/// The buffers of a block of rows, sized once.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    pub rows: usize,
+    pub values: Vec<Vec<f32>>,
+    pub grads: Vec<Vec<f32>>,
+    kept: Vec<Vec<f32>>,
+    labels: Vec<u32>,
+    targets: Vec<f32>,
+    target_columns: usize,
+    /// Each row's loss.
+    pub losses: Vec<f64>,
+    /// Rows that were classified right.
+    pub correct: usize,
+    /// The largest sizes in each op's input and output gradient.
+    pub sizes: Vec<(f32, f32)>,
+}
+
+/// What every block of a step shares.
+pub(crate) struct Pass<'a> {
+    pub layers: &'a [Placed],
+    pub plan: &'a Plan,
+    pub params: &'a [f32],
+    pub transpose: &'a [f32],
+    pub seed: u64,
+    pub epoch: u64,
+}
+
+impl Block {
+    /// Makes room for `rows` rows; nothing is allocated where there was room before.
+    pub fn reserve(&mut self, plan: &Plan, rows: usize, targets: Option<&Targets>, training: bool) {
+        grow(&mut self.values, plan.values.iter().map(|&w| rows * stride(w)));
+        grow(&mut self.kept, plan.kept.iter().map(|&w| rows * w));
+        if training {
+            grow(&mut self.grads, plan.grads.iter().map(|&w| rows * stride(w)));
+        }
+        match targets {
+            None => {}
+            Some(Targets::Classes { .. }) => grow_one(&mut self.labels, rows),
+            Some(Targets::Values(values)) => {
+                self.target_columns = values.ncols();
+                grow_one(&mut self.targets, rows * stride(values.ncols()));
+            }
+        }
+        grow_one(&mut self.losses, rows);
+    }
+
+    /// Copies rows that lie one after the other.
+    pub fn load(&mut self, features: &[f32], columns: usize, rows: usize) {
+        self.rows = rows;
+        let to = self.values[0].chunks_exact_mut(stride(columns));
+        for (from, to) in features.chunks_exact(columns).zip(to) {
+            to[..columns].copy_from_slice(from);
+        }
+    }
+
+    /// Copies the targets of some rows.
+    pub fn load_targets(&mut self, targets: &Targets, rows: std::ops::Range<usize>) {
+        match targets {
+            Targets::Classes { labels, .. } => {
+                self.labels[..rows.len()].copy_from_slice(&labels[rows]);
+            }
+            Targets::Values(values) => {
+                let columns = values.ncols();
+                let values = values.as_slice().expect("targets lie in standard layout");
+                let values = &values[rows.start * columns..rows.end * columns];
+                let to = self.targets.chunks_exact_mut(stride(columns));
+                for (from, to) in values.chunks_exact(columns).zip(to) {
+                    to[..columns].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// The rows of the model's output.
+    pub fn output(&self, plan: &Plan) -> Rows<'_> {
+        let y = plan.output.0;
+        Rows::of(&self.values[y], self.rows, plan.values[y])
+    }
+
+    /// Copies the rows of the data set that `order` names.
+    pub fn gather(&mut self, data: &Dataset, order: &[u32]) {
+        self.rows = order.len();
+        gather_rows(data.features_slice(), data.features(), order, &mut self.values[0]);
+        match data.targets() {
+            Targets::Classes { labels, .. } => {
+                for (label, &row) in self.labels.iter_mut().zip(order) {
+                    *label = labels[row as usize];
+                }
+            }
+            Targets::Values(values) => {
+                let columns = values.ncols();
+                let values = values.as_slice().expect("targets lie in standard layout");
+                gather_rows(values, columns, order, &mut self.targets);
+            }
+        }
+    }
+
+    /// Runs the layers forward; `first_row` is the epoch's row that stands first here.
+    pub fn forward(&mut self, pass: &Pass, first_row: u64) {
+        for (index, op) in pass.plan.ops.iter().enumerate() {
+            let layer = &pass.layers[op.layer];
+            let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
+            if op.x == op.y {
+                if let Kind::Activation(activation) = &layer.kind {
+                    activation.forward_in_place(RowsMut::of(&mut self.values[op.y], rows, outputs));
+                }
+                continue;
+            }
+            let [x, y] = disjoint(&mut self.values, op.x, op.y);
+            let (x, y) = (Rows::of(x, rows, inputs), RowsMut::of(y, rows, outputs));
+            let params = &pass.params[layer.params.clone()];
+            let kept = &mut self.kept[index];
+            match &layer.kind {
+                Kind::Dense(_) => dense::forward(layer.layout(), params, x, y),
+                Kind::Activation(activation) => activation.forward(x, y),
+                Kind::Dropout(dropout) => {
+                    let layer = op.layer as u64;
+                    let key = MaskKey { seed: pass.seed, layer, epoch: pass.epoch, first_row };
+                    dropout.forward(key, x, y, kept);
+                }
+                Kind::LayerNorm(norm) => norm.forward(params, x, y, kept),
+                Kind::Custom(custom) => {
+                    let params = &params[..layer.param_count()];
+                    custom.forward(params, x.view(), y.view());
+                }
+            }
+        }
+    }
+
+    /// Computes each row's loss and, with a scale, the gradient by the model's output.
+    pub fn loss(&mut self, pass: &Pass, loss: &Loss, scale: Option<f32>) {
+        let (y, dy) = pass.plan.output;
+        let columns = pass.plan.values[y];
+        let logits = Rows::of(&self.values[y], self.rows, columns);
+        let targets = targets(&self.labels, &self.targets, self.target_columns, self.rows);
+        let grad = scale.map(|_| RowsMut::of(&mut self.grads[dy], self.rows, columns));
+        let losses = &mut self.losses[..self.rows];
+        self.correct = loss.rows(logits, targets, scale.unwrap_or(0.0), grad, losses);
+    }
+
+    /// Runs the layers backward, down to the first one that learns.
+    pub fn backward(&mut self, pass: &Pass) {
+        for (index, op) in pass.plan.ops.iter().enumerate().rev() {
+            let Some(dx) = op.dx else { continue };
+            let layer = &pass.layers[op.layer];
+            let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
+            let x = Rows::of(&self.values[op.x], rows, inputs);
+            let y = Rows::of(&self.values[op.y], rows, outputs);
+            if dx == op.dy {
+                let dy = RowsMut::of(&mut self.grads[dx], rows, outputs);
+                match &layer.kind {
+                    Kind::Activation(activation) => activation.backward(x, y, dy),
+                    _ => dropout::backward(&self.kept[index], dy),
+                }
+                continue;
+            }
+            let [dx, dy] = disjoint(&mut self.grads, dx, op.dy);
+            let (mut dx, dy) = (RowsMut::of(dx, rows, inputs), Rows::of(dy, rows, outputs));
+            let params = &pass.params[layer.params.clone()];
+            match &layer.kind {
+                Kind::Dense(_) => {
+                    let transpose = &pass.transpose[layer.transpose.clone()];
+                    dense::backward(layer.layout(), transpose, dy, dx.reborrow());
+                }
+                Kind::LayerNorm(_) => {
+                    layer_norm::backward(params, x, &self.kept[index], dy, dx);
+                }
+                Kind::Custom(custom) => {
+                    let params = &params[..layer.param_count()];
+                    custom.backward(params, x.view(), y.view(), dy.view(), dx.view());
+                }
+                Kind::Activation(_) | Kind::Dropout(_) => {}
+            }
+        }
+    }
+
+    /// The input, output and output gradient of an op, for some of the rows.
+    pub fn rows_of(
+        &self,
+        layer: &Placed,
+        op: &Op,
+        rows: std::ops::Range<usize>,
+    ) -> (Rows<'_>, Rows<'_>, Rows<'_>) {
+        let of = |buffer, columns| Rows::of(buffer, self.rows, columns).slice(rows.clone());
+        (
+            of(&self.values[op.x], layer.inputs),
+            of(&self.values[op.y], layer.outputs),
+            of(&self.grads[op.dy], layer.outputs),
+        )
+    }
+
+    /// What op `index` kept in its forward pass, for some of the rows.
+    pub fn kept_of(&self, index: usize, per_row: usize, rows: std::ops::Range<usize>) -> &[f32] {
+        &self.kept[index][rows.start * per_row..rows.end * per_row]
+    }
+
+    /// The targets that were gathered.
+    pub fn targets(&self) -> TargetRows<'_> {
+        targets(&self.labels, &self.targets, self.target_columns, self.rows)
+    }
+}
+
+fn grow(buffers: &mut Vec<Vec<f32>>, lengths: impl ExactSizeIterator<Item = usize>) {
+    buffers.resize_with(lengths.len(), Vec::new);
+    for (buffer, len) in buffers.iter_mut().zip(lengths) {
+        grow_one(buffer, len);
+    }
+}
+
+fn grow_one<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+}
+
+fn targets<'a>(
+    labels: &'a [u32],
+    values: &'a [f32],
+    columns: usize,
+    rows: usize,
+) -> TargetRows<'a> {
+    if columns == 0 {
+        TargetRows::Classes(&labels[..rows])
+    } else {
+        TargetRows::Values(Rows::of(values, rows, columns))
+    }
+}
+
+fn gather_rows(from: &[f32], columns: usize, order: &[u32], to: &mut [f32]) {
+    for (row, to) in order.iter().zip(to.chunks_exact_mut(stride(columns))) {
+        let start = *row as usize * columns;
+        to[..columns].copy_from_slice(&from[start..start + columns]);
+    }
+}
+
+fn disjoint(buffers: &mut [Vec<f32>], read: usize, write: usize) -> [&mut Vec<f32>; 2] {
+    buffers.get_disjoint_mut([read, write]).expect("an op reads and writes two buffers")
+}

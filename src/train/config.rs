@@ -1,0 +1,229 @@
+//! What to train with, checked before anything runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::observer::Observer;
+use crate::data::Dataset;
+use crate::loss::Loss;
+use crate::optim::{Clip, EarlyStopping, Optimizer, Schedule};
+use crate::{Error, Result};
+
+/// How to train: loss, optimizer, and everything else with a default.
+///
+/// `threads` changes the speed and nothing else; every other field changes the result.
+///
+/// # Examples
+/// ```
+/// use unisono::{Adam, Clip, CrossEntropy, Schedule, TrainConfig};
+///
+/// let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01))
+///     .epochs(50)
+///     .batch_size(64)
+///     .schedule(Schedule::Exponential { gamma: 0.95 })
+///     .clip(Clip::Norm(1.0));
+/// ```
+#[derive(Clone)]
+#[must_use = "a configuration does nothing until it is trained with"]
+pub struct TrainConfig {
+    pub(crate) loss: Loss,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) epochs: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) drop_last: bool,
+    pub(crate) shuffle: bool,
+    pub(crate) seed: u64,
+    pub(crate) threads: Threads,
+    pub(crate) shards: usize,
+    pub(crate) clip: Clip,
+    pub(crate) schedule: Schedule,
+    pub(crate) loss_threshold: Option<f64>,
+    pub(crate) early_stopping: Option<EarlyStopping>,
+    pub(crate) validation: Option<Arc<Dataset>>,
+    pub(crate) observers: Vec<Arc<Mutex<dyn Observer>>>,
+}
+
+/// How many workers to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// All cores, as far as the work is worth sharing.
+    Auto,
+    /// At most so many, at most all cores, as far as the work is worth sharing.
+    AtMost(usize),
+    /// So many, come what may.
+    Exactly(usize),
+}
+
+impl TrainConfig {
+    /// Trains for 10 epochs of batches of 32 rows, shuffled, on all cores, in 16 shards, from seed 0,
+    /// unless told otherwise.
+    pub fn new(loss: impl Into<Loss>, optimizer: impl Into<Optimizer>) -> Self {
+        Self {
+            loss: loss.into(),
+            optimizer: optimizer.into(),
+            epochs: 10,
+            batch_size: 32,
+            drop_last: false,
+            shuffle: true,
+            seed: 0,
+            threads: Threads::Auto,
+            shards: 16,
+            clip: Clip::None,
+            schedule: Schedule::Constant,
+            loss_threshold: None,
+            early_stopping: None,
+            validation: None,
+            observers: vec![],
+        }
+    }
+
+    /// Stops after this many epochs.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Takes this many rows a step.
+    pub fn batch_size(mut self, rows: usize) -> Self {
+        self.batch_size = rows;
+        self
+    }
+
+    /// Leaves out an epoch's last batch where it is short.
+    pub fn drop_last(mut self, drop: bool) -> Self {
+        self.drop_last = drop;
+        self
+    }
+
+    /// Shuffles the rows every epoch, or takes them as they lie.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// Chooses the seed of shuffling and dropout.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Uses at most this many threads: never more than there are cores, nor than the work is worth.
+    /// It changes the speed and nothing else.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Threads::AtMost(threads);
+        self
+    }
+
+    /// Uses exactly this many threads, even where fewer would be faster: for studies and tests.
+    pub fn exact_threads(mut self, threads: usize) -> Self {
+        self.threads = Threads::Exactly(threads);
+        self
+    }
+
+    /// Cuts a batch into at most this many shards, of 16 rows at least, whose gradients are summed
+    /// by a tree. Unlike `threads` it changes the rounding of the result.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Clips gradients by value or by their global norm.
+    pub fn clip(mut self, clip: Clip) -> Self {
+        self.clip = clip;
+        self
+    }
+
+    /// Changes the learning rate as training goes on.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Stops after the first epoch whose training loss is at or below this.
+    pub fn loss_threshold(mut self, loss: f64) -> Self {
+        self.loss_threshold = Some(loss);
+        self
+    }
+
+    /// Stops when the validation loss no longer improves.
+    pub fn early_stopping(mut self, stopping: EarlyStopping) -> Self {
+        self.early_stopping = Some(stopping);
+        self
+    }
+
+    /// Evaluates on this set after every epoch.
+    pub fn validation(mut self, data: impl Into<Arc<Dataset>>) -> Self {
+        self.validation = Some(data.into());
+        self
+    }
+
+    /// Tells an observer of every epoch (and step, if it asks). To look at it afterwards, hand in a
+    /// clone of your own `Arc<Mutex<_>>` with [`shared_observer`](Self::shared_observer).
+    pub fn observer(self, observer: impl Observer + 'static) -> Self {
+        self.shared_observer(Arc::new(Mutex::new(observer)))
+    }
+
+    /// Tells an observer that others share.
+    pub fn shared_observer(mut self, observer: Arc<Mutex<dyn Observer>>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Checks every field by itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |field, value: usize| match value {
+            0 => Err(Error::config(field, "expected at least 1, found 0")),
+            _ => Ok(()),
+        };
+        positive("epochs", self.epochs)?;
+        positive("batch_size", self.batch_size)?;
+        positive("shards", self.shards)?;
+        if let Threads::AtMost(n) | Threads::Exactly(n) = self.threads {
+            positive("threads", n)?;
+            if n > MOST_THREADS {
+                let problem = format!("expected at most {MOST_THREADS}, found {n}");
+                return Err(Error::config("threads", problem));
+            }
+        }
+        if self.loss_threshold.is_some_and(f64::is_nan) {
+            return Err(Error::config("loss_threshold", "expected a number, found NaN"));
+        }
+        if self.early_stopping.is_some() && self.validation.is_none() {
+            let problem = "needs a validation set: add `.validation(data)`";
+            return Err(Error::config("early_stopping", problem));
+        }
+        if let Some(stopping) = &self.early_stopping {
+            stopping.check()?;
+        }
+        self.optimizer.check()?;
+        self.clip.check()?;
+        self.schedule.check()
+    }
+}
+
+/// More threads than any machine has cores for would only eat memory.
+const MOST_THREADS: usize = 4096;
+
+impl fmt::Debug for TrainConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrainConfig")
+            .field("loss", &self.loss)
+            .field("optimizer", &self.optimizer)
+            .field("epochs", &self.epochs)
+            .field("batch_size", &self.batch_size)
+            .field("drop_last", &self.drop_last)
+            .field("shuffle", &self.shuffle)
+            .field("seed", &self.seed)
+            .field("threads", &self.threads)
+            .field("shards", &self.shards)
+            .field("clip", &self.clip)
+            .field("schedule", &self.schedule)
+            .field("loss_threshold", &self.loss_threshold)
+            .field("early_stopping", &self.early_stopping)
+            .field("validation", &self.validation.as_ref().map(|data| data.rows()))
+            .field("observers", &self.observers.len())
+            .finish()
+    }
+}

@@ -1,0 +1,324 @@
+//! One optimizer step: blocks of rows forward and backward, then units of parameters.
+
+use crossbeam::utils::CachePadded;
+
+use super::block::{Block, Pass};
+use super::plan::Plan;
+use super::shards::Cut;
+use super::update::{Batch, Part, Unit, each, fused, gradient_only, units, update_only};
+use crate::data::{Dataset, Targets};
+use crate::layer::Kind;
+use crate::loss::Loss;
+use crate::model::Sequential;
+use crate::optim::{Clip, Optimizer};
+use crate::simd::{dispatch, largest};
+
+/// Parameters up to which a step writes its gradients to memory, sees that all are finite and then
+/// updates: they stay in the second cache. Larger models go through each gradient once, in the tile,
+/// after a bound has shown that none can overflow.
+const SMALL: usize = 1 << 15;
+
+/// Everything that steps of a training run need again and again, allocated once.
+#[derive(Debug)]
+pub(super) struct Stepper {
+    plan: Plan,
+    units: Vec<Unit>,
+    transposed: Vec<bool>,
+    blocks: Vec<CachePadded<Block>>,
+    cut: Cut,
+    transpose: Vec<f32>,
+    slots: [Vec<f32>; 3],
+    grads: Vec<f32>,
+    norms: Vec<f64>,
+    workers: usize,
+    shards: usize,
+    exact: bool,
+    /// Optimizer steps done.
+    pub steps: u64,
+}
+
+/// What stays the same for a run, and what a step is told.
+pub(super) struct StepInput<'a> {
+    pub data: &'a Dataset,
+    pub loss: &'a Loss,
+    pub optimizer: &'a Optimizer,
+    pub clip: Clip,
+    pub seed: u64,
+    pub epoch: u64,
+    pub lr: f64,
+    /// The data set's rows of this batch.
+    pub rows: &'a [u32],
+    /// The epoch's row that stands first in this batch.
+    pub first_row: u64,
+}
+
+/// What a step found before it changed the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct StepOutcome {
+    /// Sum over the rows of their losses.
+    pub loss: f64,
+    /// What the sum is divided by.
+    pub normalizer: f64,
+    /// Rows that were classified right.
+    pub correct: usize,
+}
+
+/// What was not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotFinite(pub &'static str);
+
+impl Stepper {
+    /// Sizes every buffer for batches of the given numbers of rows.
+    pub fn new(
+        model: &Sequential,
+        loss: &Loss,
+        optimizer: &Optimizer,
+        targets: &Targets,
+        batches: &[usize],
+        (shards, workers): (usize, usize),
+    ) -> Self {
+        let fused_end = loss.fuses(model.last_activation());
+        let plan = Plan::new(&model.layers, model.layers.len() - usize::from(fused_end), true);
+        let units = units(&model.layers, &plan);
+        let transposed: Vec<bool> = plan.ops.iter().map(|op| op.dx.is_some()).collect();
+        let dense_only = units.iter().all(|unit| unit.is_dense());
+        let params = model.params.len();
+        let exact = !dense_only || params <= SMALL;
+        let slots = std::array::from_fn(|slot| {
+            let len = if slot < optimizer.slots() { params } else { 0 };
+            let mut state = vec![0.0; len];
+            let start = optimizer.initial(slot);
+            if start != 0.0 {
+                fill_unpadded(model, &mut state, start);
+            }
+            state
+        });
+        let mut stepper = Self {
+            transpose: vec![0.0; model.layers.last().map_or(0, |layer| layer.transpose.end)],
+            norms: vec![0.0; units.len()],
+            grads: if exact { vec![0.0; params] } else { vec![] },
+            blocks: vec![],
+            cut: Cut::default(),
+            plan,
+            units,
+            transposed,
+            slots,
+            workers,
+            shards,
+            exact,
+            steps: 0,
+        };
+        for &rows in batches {
+            stepper.reserve(rows, targets);
+        }
+        stepper.refresh(model);
+        stepper
+    }
+
+    /// Makes room for batches of `rows` rows.
+    fn reserve(&mut self, rows: usize, targets: &Targets) {
+        self.cut.recut(rows, self.shards, self.workers);
+        if self.blocks.len() < self.cut.blocks.len() {
+            self.blocks.resize_with(self.cut.blocks.len(), Default::default);
+        }
+        let most = self.cut.most_rows();
+        for block in &mut self.blocks {
+            block.reserve(&self.plan, most, Some(targets), true);
+        }
+    }
+
+    /// Writes the transposed weights anew, after parameters were changed from outside.
+    pub fn refresh(&mut self, model: &Sequential) {
+        let batch = Batch {
+            layers: &model.layers,
+            plan: &self.plan,
+            blocks: &[],
+            cut: &self.cut,
+            transposed: &self.transposed,
+        };
+        for unit in &self.units {
+            let transpose = &mut self.transpose[unit.transpose.clone()];
+            batch.transpose(unit, &model.params[unit.params.clone()], transpose);
+        }
+    }
+
+    /// Makes one step. On an error the parameters are as they were.
+    pub fn step(
+        &mut self,
+        model: &mut Sequential,
+        input: &StepInput,
+    ) -> Result<StepOutcome, NotFinite> {
+        if self.cut.rows != input.rows.len() {
+            self.reserve(input.rows.len(), input.data.targets());
+        }
+        let bounds = matches!(input.clip, Clip::Norm(_)) || self.exact;
+        let outcome = self.forward_backward(model, input);
+        if !outcome.loss.is_finite() {
+            return Err(NotFinite("the loss"));
+        }
+        let in_memory = bounds || !self.bounded(input.rows.len());
+        self.update(model, input, in_memory)?;
+        self.steps += 1;
+        Ok(outcome)
+    }
+
+    fn grain(&self) -> usize {
+        if self.workers == 1 {
+            return usize::MAX;
+        }
+        self.units.iter().map(|unit| unit.cost).sum::<usize>() / (self.workers * 8)
+    }
+
+    fn forward_backward(&mut self, model: &Sequential, input: &StepInput) -> StepOutcome {
+        let pass = Pass {
+            layers: &model.layers,
+            plan: &self.plan,
+            params: &model.params,
+            transpose: &self.transpose,
+            seed: input.seed,
+            epoch: input.epoch,
+        };
+        let blocks = &mut self.blocks[..self.cut.blocks.len()];
+        let ranges = &self.cut.blocks;
+        let weighted = input.loss.is_weighted();
+        if weighted {
+            each_block(blocks, 0, self.workers, &|index, block| {
+                block.gather(input.data, &input.rows[ranges[index].clone()]);
+            });
+        }
+        let normalizer = if weighted {
+            blocks.iter().map(|block| input.loss.normalizer(&block.targets())).sum()
+        } else {
+            input.rows.len() as f64
+        };
+        let scale = (1.0 / normalizer) as f32;
+        let bound = !self.exact;
+        each_block(blocks, 0, self.workers, &|index, block| {
+            let rows = ranges[index].clone();
+            if !weighted {
+                block.gather(input.data, &input.rows[rows.clone()]);
+            }
+            block.forward(&pass, input.first_row + rows.start as u64);
+            block.loss(&pass, input.loss, Some(scale));
+            block.backward(&pass);
+            if bound {
+                block.measure(&pass);
+            }
+        });
+        let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows]).sum();
+        let correct = blocks.iter().map(|block| block.correct).sum();
+        StepOutcome { loss, normalizer, correct }
+    }
+
+    /// Whether the sizes of what goes into the gradients show that none can overflow.
+    fn bounded(&self, rows: usize) -> bool {
+        let blocks = &self.blocks[..self.cut.blocks.len()];
+        (0..self.plan.ops.len()).all(|op| {
+            let most = |f: fn(&(f32, f32)) -> f32| {
+                blocks.iter().map(|block| f64::from(f(&block.sizes[op]))).fold(0.0, f64::max)
+            };
+            let size = (most(|size| size.0)).max(1.0) * most(|size| size.1) * rows as f64;
+            size < f64::from(f32::MAX) / 2.0
+        })
+    }
+
+    fn update(
+        &mut self,
+        model: &mut Sequential,
+        input: &StepInput,
+        in_memory: bool,
+    ) -> Result<(), NotFinite> {
+        let grain = self.grain();
+        let batch = Batch {
+            layers: &model.layers,
+            plan: &self.plan,
+            blocks: &self.blocks,
+            cut: &self.cut,
+            transposed: &self.transposed,
+        };
+        if in_memory {
+            self.grads.resize(model.params.len(), 0.0);
+        }
+        let grads = if in_memory { &mut self.grads[..] } else { &mut [] };
+        let [a, b, c] = &mut self.slots;
+        let mut part = Part {
+            params: &mut model.params,
+            transpose: &mut self.transpose,
+            slots: [a, b, c],
+            grads,
+            norms: &mut self.norms,
+        };
+        let mut grad = input.clip.scale(0.0);
+        if in_memory {
+            let f = |unit: &Unit, part: Part| gradient_only(&batch, unit, part);
+            each(&self.units, part.reborrow(), grain, &f);
+            let squares: f64 = part.norms.iter().sum();
+            if !squares.is_finite() {
+                return Err(NotFinite("a gradient"));
+            }
+            grad = input.clip.scale(squares);
+        }
+        let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
+        if !in_memory {
+            let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part);
+            each(&self.units, part, grain, &f);
+        } else if self.workers == 1 {
+            step.update(part.params, part.grads, part.slots);
+            for unit in &self.units {
+                let transpose = &mut part.transpose[unit.transpose.clone()];
+                batch.transpose(unit, &part.params[unit.params.clone()], transpose);
+            }
+        } else {
+            let f = |unit: &Unit, part: Part| update_only(&batch, &step, unit, part);
+            each(&self.units, part, grain, &f);
+        }
+        Ok(())
+    }
+}
+
+/// Sets the values of a state buffer but not its padding, which stays zero.
+fn fill_unpadded(model: &Sequential, state: &mut [f32], value: f32) {
+    for layer in &model.layers {
+        let state = &mut state[layer.params.clone()];
+        for (tensor, shape) in layer.tensors().iter().enumerate() {
+            for index in 0..shape.len() {
+                state[layer.position(tensor, index)] = value;
+            }
+        }
+    }
+}
+
+/// Calls `f` with each block; idle workers claim blocks from the far end.
+fn each_block(
+    blocks: &mut [CachePadded<Block>],
+    first: usize,
+    workers: usize,
+    f: &(impl Fn(usize, &mut Block) + Sync),
+) {
+    if workers == 1 || blocks.len() < 2 {
+        for (index, block) in blocks.iter_mut().enumerate() {
+            f(first + index, block);
+        }
+        return;
+    }
+    let middle = blocks.len().div_ceil(2);
+    let (left, right) = blocks.split_at_mut(middle);
+    rayon::join(
+        || each_block(left, first, workers, f),
+        || each_block(right, first + middle, workers, f),
+    );
+}
+
+impl Block {
+    /// Takes the sizes of what goes into each op's gradient.
+    fn measure(&mut self, pass: &Pass) {
+        self.sizes.resize(pass.plan.ops.len(), (0.0, 0.0));
+        for (index, op) in pass.plan.ops.iter().enumerate() {
+            let layer = &pass.layers[op.layer];
+            if let Kind::Dense(_) = layer.kind {
+                let (x, _, dy) = self.rows_of(layer, op, 0..self.rows);
+                self.sizes[index] = dispatch!(_simd => (largest(x.data), largest(dy.data)));
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The loop: epochs of shuffled batches, validation, stopping.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::ThreadPool;
+
+use super::config::{Threads, TrainConfig};
+use super::observer::{Flow, StepReport};
+use super::pool::{cores, pool};
+use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
+use super::{EpochReport, History, StopReason};
+use crate::data::Dataset;
+use crate::model::{Score, Sequential};
+use crate::optim::{ScheduleState, StoppingState, Verdict};
+use crate::rng::{Purpose, Stream};
+use crate::{Error, Result};
+
+/// Floating-point operations of a step from which a further worker is worth waking.
+const FLOPS_PER_WORKER: usize = 1_500_000;
+
+/// Trains a model on a data set, on as many cores as help, and returns what happened.
+///
+/// The result is a function of the model, the data and the configuration without its threads: the
+/// same bits on any number of threads and any CPU.
+///
+/// # Errors
+/// If the data or the configuration do not fit the model; at the first loss or gradient that is not
+/// finite, or a panic in a layer or observer of yours. The model then keeps its last good parameters.
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Adam, CrossEntropy, Sequential, TrainConfig, datasets, train_parallel};
+///
+/// let data = datasets::iris();
+/// let mut model = Sequential::builder(data.features())
+///     .dense(8, Activation::Tanh)
+///     .dense(3, Activation::Softmax)
+///     .build(1)?;
+/// let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).epochs(60);
+/// let history = train_parallel(&mut model, &data, &config)?;
+/// assert!(history.epochs[59].loss < 0.3);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+pub fn train_parallel(
+    model: &mut Sequential,
+    data: &Dataset,
+    config: &TrainConfig,
+) -> Result<History> {
+    Trainer::new(model, data, config)?.run()
+}
+
+/// A training run that you drive by epoch or by step; [`train_parallel`] is [`run`](Self::run).
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Adam, CrossEntropy, Sequential, TrainConfig, Trainer, datasets};
+///
+/// let data = datasets::iris();
+/// let builder = Sequential::builder(4).dense(3, Activation::Softmax);
+/// let mut model = builder.build(1)?;
+/// let config = TrainConfig::new(CrossEntropy::default(), Adam::default());
+/// let mut trainer = Trainer::new(&mut model, &data, &config)?;
+/// let first = trainer.epoch()?;
+/// let second = trainer.epoch()?;
+/// assert!(second.loss < first.loss);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    model: &'a mut Sequential,
+    data: &'a Dataset,
+    config: TrainConfig,
+    stepper: Stepper,
+    pool: Option<Arc<ThreadPool>>,
+    workers: usize,
+    order: Vec<u32>,
+    epoch: EpochState,
+    schedule: ScheduleState,
+    stopping: StoppingState,
+    best: Vec<f32>,
+    reports: Vec<EpochReport>,
+    stopped: Option<StopReason>,
+    wants_steps: bool,
+}
+
+/// How far the current epoch has come.
+#[derive(Debug, Default)]
+struct EpochState {
+    /// Finished epochs.
+    done: usize,
+    /// Finished steps of the current epoch.
+    step: usize,
+    loss: f64,
+    normalizer: f64,
+    correct: usize,
+    rows: usize,
+    seconds: f64,
+    /// Learning rate of the last step.
+    lr: f64,
+}
+
+impl<'a> Trainer<'a> {
+    /// Checks model, data and configuration against each other and allocates every buffer.
+    ///
+    /// # Errors
+    /// If something does not fit, naming it.
+    pub fn new(model: &'a mut Sequential, data: &'a Dataset, config: &TrainConfig) -> Result<Self> {
+        config.check()?;
+        model.check_data(data)?;
+        model.check_loss(&config.loss, data)?;
+        if let Some(validation) = &config.validation {
+            model.check_data(validation)?;
+            model.check_loss(&config.loss, validation)?;
+        }
+        let batch = config.batch_size.min(data.rows());
+        let rest = data.rows() % batch;
+        if config.drop_last && config.batch_size > data.rows() {
+            let problem = format!(
+                "expected at most the {} rows of the data when `drop_last` is set, found {}",
+                data.rows(),
+                config.batch_size
+            );
+            return Err(Error::config("batch_size", problem));
+        }
+        let workers = workers(config.threads, model.flops_per_row() * batch);
+        let batches: &[usize] =
+            if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
+        let stepper = Stepper::new(
+            model,
+            &config.loss,
+            &config.optimizer,
+            data.targets(),
+            batches,
+            (config.shards, workers),
+        );
+        model.loss = Some(config.loss.clone());
+        Ok(Self {
+            stepper,
+            pool: if workers > 1 { Some(pool(workers)?) } else { None },
+            workers,
+            order: (0..data.rows() as u32).collect(),
+            epoch: EpochState::default(),
+            schedule: ScheduleState::new(config.optimizer.lr()),
+            stopping: StoppingState::default(),
+            best: vec![],
+            reports: Vec::with_capacity(config.epochs.min(1 << 16)),
+            stopped: None,
+            wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),
+            config: config.clone(),
+            model,
+            data,
+        })
+    }
+
+    /// Trains to the end: the last epoch, a threshold, early stopping or an observer's word.
+    ///
+    /// # Errors
+    /// As [`train_parallel`].
+    pub fn run(&mut self) -> Result<History> {
+        self.guarded(|trainer| {
+            while trainer.stopped.is_none() {
+                trainer.epoch_inside()?;
+            }
+            Ok(())
+        })?;
+        Ok(self.history())
+    }
+
+    /// Trains to the end of the current epoch and returns its report. It goes on beyond the
+    /// configured number of epochs if asked to.
+    ///
+    /// # Errors
+    /// As [`train_parallel`].
+    pub fn epoch(&mut self) -> Result<EpochReport> {
+        self.guarded(Self::epoch_inside)
+    }
+
+    /// Makes one optimizer step; the last one of an epoch ends it, with its validation.
+    ///
+    /// # Errors
+    /// As [`train_parallel`].
+    pub fn step(&mut self) -> Result<StepReport> {
+        self.guarded(|trainer| {
+            let report = trainer.step_inside()?;
+            if trainer.epoch.step == trainer.steps_per_epoch() {
+                trainer.end_epoch()?;
+            }
+            Ok(report)
+        })
+    }
+
+    /// What happened so far.
+    pub fn history(&self) -> History {
+        History {
+            epochs: self.reports.clone(),
+            stopped: self.stopped.clone().unwrap_or(StopReason::Epochs),
+            threads: self.workers,
+            shards: self.config.shards,
+        }
+    }
+
+    /// Why the run has ended, if it has.
+    pub fn stopped(&self) -> Option<&StopReason> {
+        self.stopped.as_ref()
+    }
+
+    /// The model as it stands after the last step.
+    pub fn model(&self) -> &Sequential {
+        self.model
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        let (rows, batch) = (self.data.rows(), self.config.batch_size);
+        if self.config.drop_last { rows / batch } else { rows.div_ceil(batch) }
+    }
+
+    /// Runs `f` on the pool, if there is one, and turns a panic into an error.
+    fn guarded<T: Send>(&mut self, f: impl FnOnce(&mut Self) -> Result<T> + Send) -> Result<T> {
+        let pool = self.pool.clone();
+        catch(|| match pool {
+            Some(pool) => pool.install(|| f(self)),
+            None => f(self),
+        })?
+    }
+
+    fn epoch_inside(&mut self) -> Result<EpochReport> {
+        loop {
+            self.step_inside()?;
+            if self.epoch.step == self.steps_per_epoch() {
+                return self.end_epoch();
+            }
+        }
+    }
+
+    fn step_inside(&mut self) -> Result<StepReport> {
+        let start = Instant::now();
+        let steps = self.steps_per_epoch();
+        if self.epoch.step == 0 && self.config.shuffle {
+            shuffle(&mut self.order, self.config.seed, self.epoch.done as u64);
+        }
+        let (config, epoch) = (&self.config, &self.epoch);
+        let first = epoch.step * config.batch_size;
+        let rows = &self.order[first..(first + config.batch_size).min(self.order.len())];
+        let base = config.optimizer.lr();
+        let lr = config.schedule.rate(base, epoch.done as u64, self.stepper.steps, &self.schedule);
+        let input = StepInput {
+            data: self.data,
+            loss: &config.loss,
+            optimizer: &config.optimizer,
+            clip: config.clip,
+            seed: config.seed,
+            epoch: epoch.done as u64,
+            lr,
+            rows,
+            first_row: first as u64,
+        };
+        let outcome = self.stepper.step(self.model, &input).map_err(|NotFinite(what)| {
+            Error::NonFinite { what, epoch: epoch.done + 1, step: epoch.step + 1 }
+        })?;
+        let count = rows.len();
+        let StepOutcome { loss, normalizer, correct } = outcome;
+        self.epoch.step += 1;
+        self.epoch.loss += loss;
+        self.epoch.normalizer += normalizer;
+        self.epoch.correct += correct;
+        self.epoch.rows += count;
+        self.epoch.lr = lr;
+        self.epoch.seconds += start.elapsed().as_secs_f64();
+        let report = StepReport {
+            epoch: self.epoch.done + 1,
+            step: self.epoch.step,
+            steps,
+            rows: count,
+            loss: loss / normalizer,
+            lr,
+        };
+        if self.wants_steps {
+            for observer in &self.config.observers {
+                let mut observer = observer.lock();
+                if observer.wants_steps() && observer.step(&report)? == Flow::Stop {
+                    self.stopped = Some(StopReason::Observer);
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Validates, reports, decides whether to go on.
+    fn end_epoch(&mut self) -> Result<EpochReport> {
+        let next = EpochState { done: self.epoch.done + 1, ..EpochState::default() };
+        let epoch = std::mem::replace(&mut self.epoch, next);
+        let loss = epoch.loss / epoch.normalizer;
+        let validation = self.validate()?;
+        let classes = self.config.loss.counts_correct(self.data.targets());
+        let report = EpochReport {
+            epoch: self.epoch.done,
+            loss,
+            accuracy: classes.then(|| epoch.correct as f64 / epoch.rows as f64),
+            val_loss: validation.as_ref().map(|score| score.loss),
+            val_accuracy: validation.as_ref().and_then(|score| score.accuracy),
+            lr: epoch.lr,
+            seconds: epoch.seconds,
+            rows_per_s: epoch.rows as f64 / epoch.seconds.max(1e-9),
+        };
+        self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
+        self.reports.push(report.clone());
+        if self.stopped.is_none() {
+            self.stopped = self.verdict(&report);
+        }
+        self.tell(&report)?;
+        if let (Some(StopReason::EarlyStopping { .. }), false) =
+            (&self.stopped, self.best.is_empty())
+        {
+            self.restore_best();
+        }
+        Ok(report)
+    }
+
+    fn validate(&self) -> Result<Option<Score>> {
+        let Some(data) = &self.config.validation else { return Ok(None) };
+        Ok(Some(self.model.evaluate_here(data, &self.config.loss)))
+    }
+
+    fn verdict(&mut self, report: &EpochReport) -> Option<StopReason> {
+        if let (Some(stopping), Some(loss)) = (&self.config.early_stopping, report.val_loss) {
+            match stopping.observe(report.epoch as u64, loss, &mut self.stopping) {
+                Verdict::Improved if stopping.restore_best => {
+                    self.best.clone_from(&self.model.params);
+                }
+                Verdict::Improved | Verdict::Waiting => {}
+                Verdict::Stop => {
+                    let best_epoch = self.stopping.best_epoch as usize;
+                    return Some(StopReason::EarlyStopping { best_epoch });
+                }
+            }
+        }
+        if self.config.loss_threshold.is_some_and(|threshold| report.loss <= threshold) {
+            return Some(StopReason::LossThreshold);
+        }
+        (self.epoch.done == self.config.epochs).then_some(StopReason::Epochs)
+    }
+
+    fn tell(&mut self, report: &EpochReport) -> Result<()> {
+        for observer in &self.config.observers {
+            let flow = observer.lock().epoch(report, self.config.epochs)?;
+            if flow == Flow::Stop && self.stopped.is_none() {
+                self.stopped = Some(StopReason::Observer);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_best(&mut self) {
+        self.model.params.clone_from(&self.best);
+        self.stepper.refresh(self.model);
+    }
+}
+
+/// Turns a panic into an error.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Error::Panic { place: "a layer or an observer".to_owned(), message }
+    })
+}
+
+/// The epoch's permutation is a function of seed and epoch, whatever came before.
+fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+    for (row, slot) in order.iter_mut().enumerate() {
+        *slot = row as u32;
+    }
+    Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
+}
+
+/// How many workers a step of `flops` floating-point operations is worth.
+fn workers(threads: Threads, flops: usize) -> usize {
+    let most = match threads {
+        Threads::Exactly(n) => return n,
+        Threads::AtMost(n) => n.min(cores()),
+        Threads::Auto => cores(),
+    };
+    most.min(flops / FLOPS_PER_WORKER).max(1)
+}
