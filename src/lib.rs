@@ -4,10 +4,14 @@
 
 mod activation;
 mod error;
+mod loss;
 pub mod rng;
 mod rows;
 mod simd;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
+pub use loss::{
+    BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError,
+};
 pub use simd::SimdLevel;
