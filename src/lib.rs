@@ -21,7 +21,9 @@ pub use activation::Activation;
 pub use data::{Dataset, Targets, datasets};
 pub use error::{Error, Result};
 pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
-pub use loss::{CrossEntropy, Loss, MeanSquaredError};
+pub use loss::{
+    BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError,
+};
 pub use model::{Score, Sequential, SequentialBuilder};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;

@@ -24,8 +24,7 @@ pub(super) fn run<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 fn softmax<S: Simd>(simd: S, y: RowsMut<'_>) {
     let row = LaneRow::new(simd, y.cols);
     for y in y.data.chunks_exact_mut(y.stride) {
-        let (y, padding) = y.as_chunks_mut::<LANES>().0.split_at_mut(row.panels);
-        padding.as_flattened_mut().fill(0.0);
+        let y = row.panels_of(y);
         let mut max = f32x16::splat(simd, f32::NEG_INFINITY);
         for (p, y) in y.iter().enumerate() {
             let x = row.keep(p, f32x16::load_array_ref(simd, y), f32::NEG_INFINITY);

@@ -1,102 +1,167 @@
-//! stub
-use crate::Result;
+//! Losses: what training lowers, and its gradient by the model's outputs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fearless_simd::Level;
+
 use crate::activation::Activation;
 use crate::data::Targets;
-use crate::rows::*;
+use crate::rows::{Rows, RowsMut};
+use crate::simd::level::active;
+use crate::{Error, Result};
+
+mod binary;
+mod check;
+mod cross_entropy;
+mod regression;
+
+pub use binary::BinaryCrossEntropy;
+pub(crate) use check::TargetKind;
+pub use cross_entropy::CrossEntropy;
+pub use regression::{Huber, MeanAbsoluteError, MeanSquaredError};
+
+/// Chooses the loss. Every one is a mean over the rows of a batch, defined as PyTorch does.
+///
+/// # Examples
+///
+/// ```
+/// use unisono::{CrossEntropy, Loss};
+///
+/// let loss: Loss = CrossEntropy::default().label_smoothing(0.1).into();
+/// assert_eq!(loss.to_string(), "cross-entropy");
+/// assert!("mse".parse::<Loss>().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Loss {
-    Ce,
-    Mse,
+    /// The mean of squared differences.
+    MeanSquaredError(MeanSquaredError),
+    /// The mean of absolute differences.
+    MeanAbsoluteError(MeanAbsoluteError),
+    /// Squared near zero, absolute far from it.
+    Huber(Huber),
+    /// For one or more independent yes-or-no outputs.
+    BinaryCrossEntropy(BinaryCrossEntropy),
+    /// For one class out of several.
+    CrossEntropy(CrossEntropy),
 }
-impl Default for Loss {
-    fn default() -> Self {
-        Self::Mse
+
+macro_rules! from {
+    ($($name:ident),*) => {$(
+        impl From<$name> for Loss {
+            fn from(loss: $name) -> Self {
+                Self::$name(loss)
+            }
+        }
+    )*};
+}
+from!(MeanSquaredError, MeanAbsoluteError, Huber, BinaryCrossEntropy, CrossEntropy);
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::MeanSquaredError(_) => "mse",
+            Self::MeanAbsoluteError(_) => "mae",
+            Self::Huber(_) => "huber",
+            Self::BinaryCrossEntropy(_) => "binary-cross-entropy",
+            Self::CrossEntropy(_) => "cross-entropy",
+        })
     }
 }
-#[derive(Debug, Clone, Default)]
-pub struct CrossEntropy;
-#[derive(Debug, Clone)]
-pub struct MeanSquaredError;
-impl From<CrossEntropy> for Loss {
-    fn from(_: CrossEntropy) -> Self {
-        Loss::Ce
+
+impl FromStr for Loss {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "mse" => MeanSquaredError.into(),
+            "mae" => MeanAbsoluteError.into(),
+            "huber" => Huber::default().into(),
+            "bce" | "binary-cross-entropy" => BinaryCrossEntropy::default().into(),
+            "cross-entropy" => CrossEntropy::default().into(),
+            _ => {
+                let names = "mse, mae, huber, bce (or binary-cross-entropy), cross-entropy";
+                let problem = format!("expected one of {names}, found {name:?}");
+                return Err(Error::config("loss", problem));
+            }
+        })
     }
 }
-impl From<MeanSquaredError> for Loss {
-    fn from(_: MeanSquaredError) -> Self {
-        Loss::Mse
-    }
-}
-impl std::fmt::Display for Loss {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
+
+/// The targets of a block of rows.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum TargetRows<'a> {
+    /// A class for each row.
     Classes(&'a [u32]),
+    /// As many values for each row as the model has outputs.
     Values(Rows<'a>),
 }
+
+/// A block of rows at work: what each loss's kernel reads and writes.
+pub(crate) struct LossRows<'a> {
+    /// The model's outputs; for the cross-entropies what goes into the sigmoid or softmax.
+    pub logits: Rows<'a>,
+    pub targets: TargetRows<'a>,
+    /// 1 / the batch's [`Loss::normalizer`], which the gradients carry.
+    pub scale: f32,
+    pub grad: Option<RowsMut<'a>>,
+    /// Each row's loss; their sum by the normalizer is the batch's loss.
+    pub values: &'a mut [f64],
+}
+
 impl Loss {
+    /// Whether the loss takes in the model's last activation: it is then fed that activation's
+    /// inputs and its gradient is by those. Both cross-entropies are always computed from logits.
     pub(crate) fn fuses(&self, last: Activation) -> bool {
-        *self == Loss::Ce && last == Activation::Softmax
-    }
-    pub(crate) fn check(&self, _c: Option<usize>, _v: Option<usize>, _o: usize) -> Result<()> {
-        Ok(())
-    }
-    pub(crate) fn is_weighted(&self) -> bool {
-        false
-    }
-    pub(crate) fn counts_correct(&self, t: &Targets) -> bool {
-        matches!(t, Targets::Classes { .. })
-    }
-    pub(crate) fn normalizer(&self, t: &TargetRows) -> f64 {
-        match t {
-            TargetRows::Classes(l) => l.len() as f64,
-            TargetRows::Values(r) => r.rows as f64,
+        match self {
+            Self::BinaryCrossEntropy(_) => last == Activation::Sigmoid,
+            Self::CrossEntropy(_) => last == Activation::Softmax,
+            _ => false,
         }
     }
-    pub(crate) fn rows(
+
+    /// What the sum over a batch is divided by: its number of rows, or the sum of their classes'
+    /// weights, in the order of the rows.
+    pub(crate) fn normalizer(
         &self,
-        logits: Rows,
-        t: TargetRows,
-        scale: f32,
-        mut grad: Option<RowsMut>,
-        values: &mut [f64],
-    ) -> usize {
-        let mut correct = 0;
-        for r in 0..logits.rows {
-            let z = logits.row(r);
-            if let Some(g) = &mut grad {
-                g.padded_row(r).fill(0.0);
-            }
-            match &t {
-                TargetRows::Classes(l) => {
-                    let m = z.iter().copied().fold(f32::MIN, f32::max);
-                    let e: Vec<f32> = z.iter().map(|v| (v - m).exp()).collect();
-                    let s: f32 = e.iter().sum();
-                    let y = l[r] as usize;
-                    values[r] = f64::from(s.ln() + m - z[y]);
-                    correct += usize::from(z[y] == m);
-                    if let Some(g) = &mut grad {
-                        for (j, g) in g.row(r).iter_mut().enumerate() {
-                            *g = (e[j] / s - f32::from(u8::from(j == y))) * scale;
-                        }
-                    }
-                }
-                TargetRows::Values(v) => {
-                    let v = v.row(r);
-                    let n = z.len() as f32;
-                    values[r] =
-                        z.iter().zip(v).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>()
-                            / f64::from(n);
-                    if let Some(g) = &mut grad {
-                        for (j, g) in g.row(r).iter_mut().enumerate() {
-                            *g = 2.0 * (z[j] - v[j]) / n * scale;
-                        }
-                    }
-                }
-            }
+        targets: &Targets,
+        rows: impl ExactSizeIterator<Item = usize>,
+    ) -> f64 {
+        match (self, targets) {
+            (
+                Self::CrossEntropy(CrossEntropy { class_weights: Some(weights), .. }),
+                Targets::Classes { labels, .. },
+            ) => rows.map(|row| f64::from(weights[labels[row] as usize])).sum(),
+            _ => rows.len() as f64,
         }
-        correct
+    }
+
+    /// Whether it can tell rows that are classified right.
+    pub(crate) fn classifies(&self) -> bool {
+        matches!(self, Self::BinaryCrossEntropy(_) | Self::CrossEntropy(_))
+    }
+
+    /// Writes each row's loss and, if asked, its gradient with zeroed padding. Returns how many
+    /// rows were classified rightly (by the largest logit, the first on a tie; by the sign of every
+    /// logit for the binary one), or `None` for a regression. A row's result depends on that row
+    /// alone.
+    pub(crate) fn rows(&self, block: LossRows<'_>) -> Option<usize> {
+        self.rows_at(active().1, block)
+    }
+
+    fn rows_at(&self, level: Level, block: LossRows<'_>) -> Option<usize> {
+        debug_assert_eq!(block.logits.rows, block.values.len());
+        match self {
+            Self::MeanSquaredError(loss) => loss.rows(level, block),
+            Self::MeanAbsoluteError(loss) => loss.rows(level, block),
+            Self::Huber(loss) => loss.rows(level, block),
+            Self::BinaryCrossEntropy(loss) => return Some(loss.rows(level, block)),
+            Self::CrossEntropy(loss) => return Some(loss.rows(level, block)),
+        }
+        None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::Sequential;
 use super::predict::{CHUNK, Forward, on_pool, worth};
+use crate::Result;
 use crate::data::{Dataset, Targets};
-use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
+use crate::loss::{CrossEntropy, Loss, MeanSquaredError, TargetKind};
 use crate::train::Block;
-use crate::{Error, Result};
 
 /// How well a model does on a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,7 +67,7 @@ impl Sequential {
             forward.run(block, features, range.len());
             block.loss(&forward.pass(), loss, None);
             let sum: f64 = block.losses[..range.len()].iter().sum();
-            (sum, loss.normalizer(&block.targets()), block.correct)
+            (sum, loss.normalizer(data.targets(), range), block.correct)
         };
         let parts: Vec<_> = if rayon::current_num_threads() == 1 || chunks == 1 {
             let mut block = Block::default();
@@ -79,7 +79,7 @@ impl Sequential {
         let normalizer = parts.iter().map(|part| part.1).sum::<f64>();
         let correct = parts.iter().map(|part| part.2).sum::<usize>();
         let accuracy = correct as f64 / data.rows() as f64;
-        let accuracy = loss.counts_correct(data.targets()).then_some(accuracy);
+        let accuracy = loss.classifies().then_some(accuracy);
         Score { loss: sum / normalizer, accuracy }
     }
 
@@ -88,13 +88,14 @@ impl Sequential {
     }
 
     pub(crate) fn check_loss(&self, loss: &Loss, data: &Dataset) -> Result<()> {
-        let columns = match data.targets() {
-            Targets::Classes { .. } => None,
-            Targets::Values(values) => Some(values.ncols()),
-        };
-        loss.check(data.classes(), columns, self.outputs()).map_err(|error| match error {
-            Error::Config { .. } => error,
-            other => Error::Data(format!("{other} (loss {loss})")),
-        })
+        match data.targets() {
+            Targets::Classes { count, .. } => {
+                loss.check(TargetKind::Classes(*count), self.outputs())
+            }
+            Targets::Values(values) => {
+                loss.check(TargetKind::Values(values.ncols()), self.outputs())?;
+                loss.check_values(values.view())
+            }
+        }
     }
 }

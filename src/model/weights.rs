@@ -96,7 +96,8 @@ mod tests {
             .unwrap();
         for name in model.weight_names() {
             let shape = model.weight(&name).unwrap().shape().to_vec();
-            let values = Array::from_shape_fn(shape, |i| i[0] as f32 * 0.5 + i.size() as f32);
+            let values =
+                Array::from_shape_fn(shape, |i| i[0] as f32 * 0.5 + i.as_array_view().sum() as f32);
             model.set_weight(&name, values.view()).unwrap();
             assert_eq!(model.weight(&name).unwrap(), values, "{name}");
         }

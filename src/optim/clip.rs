@@ -105,7 +105,8 @@ fn squares<S: Simd>(simd: S, values: &[f32]) -> f64 {
 mod tests {
     use super::*;
     use crate::rng::{Purpose, Stream};
-    use crate::simd::{dispatch_at, test_levels};
+    use crate::simd::dispatch_at;
+    use crate::simd::testing::levels;
 
     fn values(len: usize) -> Vec<f32> {
         let mut stream = Stream::new(3, Purpose::Synthetic, 0, 0);
@@ -124,7 +125,8 @@ mod tests {
     #[test]
     fn squares_are_the_same_bits_at_every_level() {
         let values = values(1013);
-        let bits = test_levels()
+        let bits = levels()
+            .into_iter()
             .map(|level| dispatch_at!(level, simd => squares(simd, &values)).to_bits());
         assert!(bits.into_iter().all(|bits| bits == sum_of_squares(&values).to_bits()));
     }

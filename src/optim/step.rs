@@ -87,7 +87,7 @@ mod tests {
     use super::super::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
     use super::*;
     use crate::rng::{Purpose, Stream};
-    use crate::simd::test_levels;
+    use crate::simd::testing::levels;
 
     const LENGTHS: [usize; 4] = [16, 48, 80, 208];
 
@@ -177,7 +177,7 @@ mod tests {
     fn every_level_gives_the_same_bits() {
         for optimizer in all() {
             for grad in scales() {
-                let runs = test_levels().map(|level| {
+                let runs = levels().into_iter().map(|level| {
                     let mut run = Run::start(&optimizer, 80);
                     for step in 1..=5 {
                         let prepared = optimizer.prepare(step, optimizer.lr(), grad);
@@ -228,7 +228,7 @@ mod tests {
     fn padding_stays_zero_to_the_bit() {
         for optimizer in all() {
             for grad in scales() {
-                for level in test_levels() {
+                for level in levels() {
                     let mut run = Run::start(&optimizer, 32);
                     run.params[16..].fill(0.0);
                     for step in 1..=20 {

@@ -55,11 +55,25 @@ impl<S: Simd> LaneRow<S> {
         Self { lanes, cols, panels: cols.div_ceil(LANES) }
     }
 
+    /// The panels of a padded row that hold values; those that hold none are zeroed.
+    #[inline(always)]
+    pub fn panels_of<'a>(&self, padded: &'a mut [f32]) -> &'a mut [[f32; LANES]] {
+        let (panels, rest) = padded.as_chunks_mut::<LANES>().0.split_at_mut(self.panels);
+        rest.as_flattened_mut().fill(0.0);
+        panels
+    }
+
     /// Keeps the row's lanes of panel `p` and sets those of the padding to `fill`.
     #[inline(always)]
     pub fn keep(&self, p: usize, v: f32x16<S>, fill: f32) -> f32x16<S> {
         let left = (self.cols - p * LANES) as f32;
         self.lanes.simd_lt(left).select(v, f32x16::splat(v.token(), fill))
+    }
+
+    /// A bit for each of the row's lanes in panel `p`.
+    #[inline(always)]
+    pub fn bits(&self, p: usize) -> u64 {
+        (1 << (self.cols - p * LANES).min(LANES)) - 1
     }
 
     /// `value` in the lane of column `col`, if panel `p` has it, and 0 elsewhere.

@@ -221,7 +221,6 @@ fn store<S: Simd, const MR: usize, const NV: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::stride;
     use crate::simd::panels::WeightLayout;
     use crate::simd::testing::levels;
     use crate::simd::{dispatch_at, reference};

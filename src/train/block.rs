@@ -5,7 +5,7 @@ use super::plan::{Op, Plan};
 use crate::data::{Dataset, Targets};
 use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
-use crate::loss::{Loss, TargetRows};
+use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Rows, RowsMut, stride};
 
 /// The buffers of a block of rows, sized once.
@@ -142,11 +142,14 @@ impl Block {
     pub fn loss(&mut self, pass: &Pass, loss: &Loss, scale: Option<f32>) {
         let (y, dy) = pass.plan.output;
         let columns = pass.plan.values[y];
-        let logits = Rows::of(&self.values[y], self.rows, columns);
-        let targets = targets(&self.labels, &self.targets, self.target_columns, self.rows);
-        let grad = scale.map(|_| RowsMut::of(&mut self.grads[dy], self.rows, columns));
-        let losses = &mut self.losses[..self.rows];
-        self.correct = loss.rows(logits, targets, scale.unwrap_or(0.0), grad, losses);
+        let rows = LossRows {
+            logits: Rows::of(&self.values[y], self.rows, columns),
+            targets: targets(&self.labels, &self.targets, self.target_columns, self.rows),
+            scale: scale.unwrap_or(0.0),
+            grad: scale.map(|_| RowsMut::of(&mut self.grads[dy], self.rows, columns)),
+            values: &mut self.losses[..self.rows],
+        };
+        self.correct = loss.rows(rows).unwrap_or(0);
     }
 
     /// Runs the layers backward, down to the first one that learns.
@@ -203,11 +206,6 @@ impl Block {
     /// What op `index` kept in its forward pass, for some of the rows.
     pub fn kept_of(&self, index: usize, per_row: usize, rows: std::ops::Range<usize>) -> &[f32] {
         &self.kept[index][rows.start * per_row..rows.end * per_row]
-    }
-
-    /// The targets that were gathered.
-    pub fn targets(&self) -> TargetRows<'_> {
-        targets(&self.labels, &self.targets, self.target_columns, self.rows)
     }
 }
 

@@ -180,24 +180,13 @@ impl Stepper {
         };
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let ranges = &self.cut.blocks;
-        let weighted = input.loss.is_weighted();
-        if weighted {
-            each_block(blocks, 0, self.workers, &|index, block| {
-                block.gather(input.data, &input.rows[ranges[index].clone()]);
-            });
-        }
-        let normalizer = if weighted {
-            blocks.iter().map(|block| input.loss.normalizer(&block.targets())).sum()
-        } else {
-            input.rows.len() as f64
-        };
+        let rows = input.rows.iter().map(|&row| row as usize);
+        let normalizer = input.loss.normalizer(input.data.targets(), rows);
         let scale = (1.0 / normalizer) as f32;
         let bound = !self.exact;
         each_block(blocks, 0, self.workers, &|index, block| {
             let rows = ranges[index].clone();
-            if !weighted {
-                block.gather(input.data, &input.rows[rows.clone()]);
-            }
+            block.gather(input.data, &input.rows[rows.clone()]);
             block.forward(&pass, input.first_row + rows.start as u64);
             block.loss(&pass, input.loss, Some(scale));
             block.backward(&pass);

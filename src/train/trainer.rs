@@ -294,7 +294,7 @@ impl<'a> Trainer<'a> {
         let epoch = std::mem::replace(&mut self.epoch, next);
         let loss = epoch.loss / epoch.normalizer;
         let validation = self.validate()?;
-        let classes = self.config.loss.counts_correct(self.data.targets());
+        let classes = self.config.loss.classifies();
         let report = EpochReport {
             epoch: self.epoch.done,
             loss,

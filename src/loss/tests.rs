@@ -1,0 +1,296 @@
+//! Every loss against its definition in f64 and against finite differences of it.
+
+use super::*;
+use crate::rows::stride;
+use crate::simd::testing::{assert_same_bits, levels};
+
+const COLS: [usize; 5] = [1, 3, 10, 17, 33];
+const ROWS: usize = 19;
+
+/// Targets that own their rows.
+#[derive(Clone)]
+enum Targets {
+    Classes(Vec<u32>),
+    Values(Vec<f32>),
+}
+
+impl Targets {
+    fn rows(&self, cols: usize) -> TargetRows<'_> {
+        match self {
+            Self::Classes(classes) => TargetRows::Classes(classes),
+            Self::Values(values) => TargetRows::Values(Rows::of(values, ROWS, cols)),
+        }
+    }
+}
+
+/// Numbers in -1..1, padding included.
+fn noise(seed: usize, cols: usize) -> Vec<f32> {
+    let one = |i: usize| ((i * 7919 + seed * 104_729 + 13) % 1009) as f32 / 504.5 - 1.0;
+    (0..ROWS * stride(cols)).map(one).collect()
+}
+
+fn weights(cols: usize) -> Vec<f32> {
+    (0..cols).map(|c| 0.5 + (c % 4) as f32).collect()
+}
+
+/// Every loss with every kind of target that it takes.
+fn cases(cols: usize) -> Vec<(Loss, Targets)> {
+    let values = Targets::Values(noise(2, cols).iter().map(|v| 3.0 * v).collect());
+    let shares = Targets::Values(noise(3, cols).iter().map(|v| v.abs()).collect());
+    let classes = |n: usize| Targets::Classes((0..ROWS).map(|r| (r * 5 % n) as u32).collect());
+    let mut cases: Vec<(Loss, Targets)> = vec![
+        (MeanSquaredError.into(), values.clone()),
+        (MeanAbsoluteError.into(), values.clone()),
+        (Huber { delta: 0.7 }.into(), values),
+        (BinaryCrossEntropy::default().into(), shares.clone()),
+        (BinaryCrossEntropy::default().pos_weight([2.5]).into(), shares.clone()),
+        (BinaryCrossEntropy::default().pos_weight(weights(cols)).into(), shares.clone()),
+    ];
+    if cols == 1 {
+        cases.push((BinaryCrossEntropy::default().into(), classes(2)));
+    }
+    for smoothing in [0.0, 0.1, 1.0] {
+        let plain = CrossEntropy::default().label_smoothing(smoothing);
+        for loss in [plain.clone(), plain.class_weights(weights(cols))] {
+            cases.push((loss.clone().into(), classes(cols)));
+            cases.push((loss.into(), shares.clone()));
+        }
+    }
+    cases
+}
+
+/// The loss of row `r` by its definition, before the batch's normalizer.
+fn reference(loss: &Loss, z: &[f64], targets: &Targets, r: usize) -> f64 {
+    let n = z.len();
+    let t: Vec<f64> = match targets {
+        Targets::Values(values) => values[r * stride(n)..][..n].iter().map(|&v| v.into()).collect(),
+        Targets::Classes(c) if n == 1 && !matches!(loss, Loss::CrossEntropy(_)) => {
+            vec![f64::from(c[r])]
+        }
+        Targets::Classes(c) => (0..n).map(|k| f64::from(u8::from(k == c[r] as usize))).collect(),
+    };
+    let mean = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+    match loss {
+        Loss::MeanSquaredError(_) => mean(&|c| (z[c] - t[c]).powi(2)),
+        Loss::MeanAbsoluteError(_) => mean(&|c| (z[c] - t[c]).abs()),
+        Loss::Huber(Huber { delta }) => mean(&|c| {
+            let (d, delta) = ((z[c] - t[c]).abs(), f64::from(*delta));
+            if d <= delta { 0.5 * d * d } else { delta * (d - 0.5 * delta) }
+        }),
+        Loss::BinaryCrossEntropy(loss) => mean(&|c| {
+            let w = loss.pos_weight.as_ref().map_or(1.0, |w| f64::from(w[c % w.len()]));
+            let minus_ln_sigmoid = |x: f64| (-x).max(0.0) + (-x.abs()).exp().ln_1p();
+            w * t[c] * minus_ln_sigmoid(z[c]) + (1.0 - t[c]) * minus_ln_sigmoid(-z[c])
+        }),
+        Loss::CrossEntropy(loss) => {
+            let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
+            let w = |c: usize| loss.class_weights.as_ref().map_or(1.0, |w| f64::from(w[c]));
+            let smoothing = f64::from(loss.label_smoothing);
+            let uniform: f64 = (0..n).map(|c| w(c) * (log_sum - z[c])).sum::<f64>() / n as f64;
+            let own: f64 = (0..n).map(|c| w(c) * t[c] * (log_sum - z[c])).sum();
+            (1.0 - smoothing) * own + smoothing * uniform
+        }
+    }
+}
+
+fn normalizer(loss: &Loss, targets: &TargetRows) -> f64 {
+    let (targets, rows) = match targets {
+        TargetRows::Classes(labels) => {
+            (crate::Targets::Classes { labels: labels.to_vec(), count: 1 }, labels.len())
+        }
+        TargetRows::Values(values) => {
+            (crate::Targets::Values(values.view().to_owned()), values.rows)
+        }
+    };
+    loss.normalizer(&targets, 0..rows)
+}
+
+/// Row losses and gradients, written over dirty buffers.
+fn run(
+    level: Option<Level>,
+    loss: &Loss,
+    logits: &[f32],
+    targets: &Targets,
+    cols: usize,
+) -> (Vec<f64>, Vec<f32>, Option<usize>) {
+    let targets = targets.rows(cols);
+    let mut values = vec![f64::NAN; ROWS];
+    let mut grad = vec![f32::NAN; logits.len()];
+    let block = LossRows {
+        logits: Rows::of(logits, ROWS, cols),
+        targets,
+        scale: (1.0 / normalizer(loss, &targets)) as f32,
+        grad: Some(RowsMut::of(&mut grad, ROWS, cols)),
+        values: &mut values,
+    };
+    let correct = match level {
+        Some(level) => loss.rows_at(level, block),
+        None => loss.rows(block),
+    };
+    (values, grad, correct)
+}
+
+fn logits(cols: usize) -> Vec<f32> {
+    noise(1, cols).iter().map(|v| 4.0 * v).collect()
+}
+
+#[test]
+fn values_and_gradients_are_those_of_the_definition() {
+    const STEP: f64 = 1e-5;
+    for cols in COLS {
+        let z = logits(cols);
+        for (loss, targets) in cases(cols) {
+            let normalizer = normalizer(&loss, &targets.rows(cols));
+            let (values, grad, _) = run(None, &loss, &z, &targets, cols);
+            for r in 0..ROWS {
+                let row: Vec<f64> =
+                    z[r * stride(cols)..][..cols].iter().map(|&v| v.into()).collect();
+                let want = reference(&loss, &row, &targets, r);
+                let error = (values[r] - want).abs();
+                assert!(error <= 3e-6 * (1.0 + want), "{loss:?} row {r}: {} for {want}", values[r]);
+                for c in 0..cols {
+                    let (mut up, mut down) = (row.clone(), row.clone());
+                    up[c] += STEP;
+                    down[c] -= STEP;
+                    let rise =
+                        reference(&loss, &up, &targets, r) - reference(&loss, &down, &targets, r);
+                    let (want, found) =
+                        (rise / (2.0 * STEP) / normalizer, grad[r * stride(cols) + c]);
+                    let error = (f64::from(found) - want).abs();
+                    assert!(error < 1e-6, "{loss:?} row {r}, column {c}: {found} for {want}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_have_zero_padding_and_are_not_needed() {
+    for cols in COLS {
+        let z = logits(cols);
+        for (loss, targets) in cases(cols) {
+            let (values, grad, correct) = run(None, &loss, &z, &targets, cols);
+            assert!(
+                grad.chunks(stride(cols)).all(|g| g[cols..].iter().all(|&v| v == 0.0)),
+                "{loss:?}"
+            );
+            let mut alone = vec![f64::NAN; ROWS];
+            let block = LossRows {
+                logits: Rows::of(&z, ROWS, cols),
+                targets: targets.rows(cols),
+                scale: 1.0,
+                grad: None,
+                values: &mut alone,
+            };
+            assert_eq!((loss.rows(block), alone), (correct, values), "{loss:?}");
+        }
+    }
+}
+
+#[test]
+fn every_level_gives_the_same_bits() {
+    for cols in COLS {
+        let z = logits(cols);
+        for (loss, targets) in cases(cols) {
+            let first = run(None, &loss, &z, &targets, cols);
+            for level in levels() {
+                let other = run(Some(level), &loss, &z, &targets, cols);
+                assert_eq!((&first.0, first.2), (&other.0, other.2), "{loss:?} {level:?}");
+                assert_same_bits(&first.1, &other.1, &format!("{loss:?} {level:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_logits_stay_finite() {
+    for cols in COLS {
+        let z: Vec<f32> = noise(1, cols).iter().map(|v| 1e4f32.copysign(*v)).collect();
+        for (loss, targets) in cases(cols) {
+            let (values, grad, _) = run(None, &loss, &z, &targets, cols);
+            assert!(values.iter().all(|v| v.is_finite()) && grad.iter().all(|g| g.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn right_rows_are_counted_and_the_first_of_equals_wins() {
+    let mut z = vec![0.0; ROWS * 48];
+    z[5] = 1.0;
+    z[48 + 16] = 1.0;
+    let mut classes = vec![1; ROWS];
+    (classes[0], classes[1], classes[2]) = (5, 16, 0);
+    for smoothing in [0.0, 0.1] {
+        let loss = CrossEntropy::default().label_smoothing(smoothing).into();
+        let (_, _, correct) = run(None, &loss, &z, &Targets::Classes(classes.clone()), 17);
+        assert_eq!(correct, Some(3));
+    }
+    let loss = BinaryCrossEntropy::default().into();
+    let (_, _, correct) = run(None, &loss, &z, &Targets::Values(z.clone()), 17);
+    assert_eq!(correct, Some(ROWS));
+}
+
+#[test]
+fn class_weights_make_the_mean_a_weighted_one() {
+    let loss: Loss = CrossEntropy::default().class_weights([0.5, 2.0]).into();
+    assert_eq!(normalizer(&loss, &TargetRows::Classes(&[0, 1, 1])), 4.5);
+    assert_eq!(normalizer(&MeanSquaredError.into(), &TargetRows::Classes(&[0, 1])), 2.0);
+}
+
+#[test]
+fn losses_fuse_with_their_own_activation_alone() {
+    let loss = Loss::from(CrossEntropy::default());
+    assert!(loss.fuses(Activation::Softmax) && !loss.fuses(Activation::Sigmoid));
+    let loss = Loss::from(BinaryCrossEntropy::default());
+    assert!(loss.fuses(Activation::Sigmoid) && !loss.fuses(Activation::Softmax));
+    assert!(!Loss::from(MeanSquaredError).fuses(Activation::Sigmoid));
+}
+
+#[test]
+fn names_are_read_back_and_unknown_ones_listed() {
+    for name in ["mse", "mae", "huber", "binary-cross-entropy", "cross-entropy"] {
+        assert_eq!(name.parse::<Loss>().unwrap().to_string(), name);
+    }
+    assert_eq!("bce".parse::<Loss>().unwrap().to_string(), "binary-cross-entropy");
+    let message = "hinge".parse::<Loss>().unwrap_err().to_string();
+    assert!(message.contains("hinge") && message.contains("huber"), "{message}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_both_sizes() {
+    use TargetKind::{Classes, Values};
+    let ce = CrossEntropy::default;
+    let bce = BinaryCrossEntropy::default;
+    let wrong: [(Loss, TargetKind, usize, &[&str]); 12] = [
+        (MeanSquaredError.into(), Classes(3), 3, &["cross-entropy", "one_hot()"]),
+        (MeanAbsoluteError.into(), Values(2), 3, &["2", "3"]),
+        (Huber { delta: 0.0 }.into(), Values(1), 1, &["delta", "0"]),
+        (Huber { delta: f32::NAN }.into(), Values(1), 1, &["delta", "NaN"]),
+        (ce().into(), Classes(10), 3, &["10", "3"]),
+        (ce().into(), Values(4), 3, &["4", "3"]),
+        (ce().label_smoothing(1.5).into(), Classes(3), 3, &["label_smoothing", "1.5"]),
+        (ce().class_weights([1.0]).into(), Classes(3), 3, &["class_weights", "3", "1"]),
+        (ce().class_weights([1.0, -1.0]).into(), Classes(2), 2, &["class_weights", "-1"]),
+        (bce().into(), Classes(3), 1, &["2", "3"]),
+        (bce().into(), Classes(2), 2, &["1", "2"]),
+        (bce().pos_weight([1.0, 1.0]).into(), Values(3), 3, &["pos_weight", "2", "3"]),
+    ];
+    for (loss, targets, outputs, words) in wrong {
+        let message = loss.check(targets, outputs).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    for (loss, targets) in [(Loss::from(ce()), Classes(3)), (bce().into(), Values(4))] {
+        assert!(loss.check(targets, 4).is_ok());
+    }
+    assert!(Loss::from(bce()).check(Classes(2), 1).is_ok());
+}
+
+#[test]
+fn probabilities_are_checked_where_they_are_needed() {
+    let values = ndarray::array![[0.0, 1.0], [0.5, 1.5]];
+    let loss = Loss::from(BinaryCrossEntropy::default());
+    let message = loss.check_values(values.view()).unwrap_err().to_string();
+    assert!(message.contains("row 1, column 1") && message.contains("1.5"), "{message}");
+    assert!(Loss::from(MeanSquaredError).check_values(values.view()).is_ok());
+}
