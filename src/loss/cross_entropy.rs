@@ -2,7 +2,7 @@
 
 use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
-use super::{LossRows, TargetRows};
+use super::{LossRows, TargetRows, narrow};
 use crate::rows::{LANES, Rows};
 use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln, load, max16, sum16};
 
@@ -54,6 +54,11 @@ impl CrossEntropy {
         let uniform = self.label_smoothing / block.logits.cols as f32;
         let keep = 1.0 - self.label_smoothing;
         match block.targets {
+            TargetRows::Classes(classes)
+                if self.label_smoothing == 0.0 && block.logits.cols <= narrow::MOST_CLASSES =>
+            {
+                dispatch_at!(level, simd => narrow::one_hot(simd, block, classes, weights))
+            }
             TargetRows::Classes(classes) if self.label_smoothing == 0.0 => {
                 dispatch_at!(level, simd => one_hot(simd, block, classes, weights))
             }
@@ -131,7 +136,7 @@ const FAR_BELOW: f32 = -1000.0;
 /// Classes without smoothing: loss w (ln Σ exp(z - m) - (z_t - m)), gradient w (p - one-hot). The
 /// exponentials wait in the gradient's row; the logarithms are taken for sixteen rows at a time.
 #[inline(always)]
-fn one_hot<S: Simd>(
+pub(super) fn one_hot<S: Simd>(
     simd: S,
     mut block: LossRows<'_>,
     classes: &[u32],

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 mod binary;
 mod check;
 mod cross_entropy;
+mod narrow;
 mod regression;
 
 pub use binary::BinaryCrossEntropy;

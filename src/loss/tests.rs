@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rows::stride;
+use crate::simd::dispatch;
 use crate::simd::testing::{assert_same_bits, levels};
 
 const COLS: [usize; 5] = [1, 3, 10, 17, 33];
@@ -293,4 +294,32 @@ fn probabilities_are_checked_where_they_are_needed() {
     let message = loss.check_values(values.view()).unwrap_err().to_string();
     assert!(message.contains("row 1, column 1") && message.contains("1.5"), "{message}");
     assert!(Loss::from(MeanSquaredError).check_values(values.view()).is_ok());
+}
+
+#[test]
+fn few_classes_give_the_bits_of_the_wide_kernel() {
+    for cols in 1..=narrow::MOST_CLASSES {
+        let mut z = logits(cols);
+        z[1] = z[0];
+        let classes: Vec<u32> = (0..ROWS).map(|r| (r * 5 % cols) as u32).collect();
+        let weights = weights(cols);
+        let kernel = |wide: bool| {
+            let (mut values, mut grad) = (vec![f64::NAN; ROWS], vec![f32::NAN; z.len()]);
+            let block = Block {
+                logits: Rows::of(&z, ROWS, cols),
+                targets: TargetRows::Classes(&classes),
+                scale: 0.1,
+                grad: Some(RowsMut::of(&mut grad, ROWS, cols)),
+                values: &mut values,
+            };
+            let weights = Some(weights.as_slice());
+            let correct = dispatch!(simd => if wide {
+                cross_entropy::one_hot(simd, block, &classes, weights)
+            } else {
+                narrow::one_hot(simd, block, &classes, weights)
+            });
+            (values, grad, correct)
+        };
+        assert_eq!(kernel(true), kernel(false), "{cols} classes");
+    }
 }

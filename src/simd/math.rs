@@ -14,7 +14,7 @@
 
 use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
 
-const LOG2_E: f32 = 1.442_695;
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts; the first has so few bits that its product with any exponent is exact.
 pub(super) const LN2_HI: f32 = 0.693_145_75;
 pub(super) const LN2_LO: f32 = 1.428_606_8e-6;
