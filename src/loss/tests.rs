@@ -305,7 +305,7 @@ fn few_classes_give_the_bits_of_the_wide_kernel() {
         let weights = weights(cols);
         let kernel = |wide: bool| {
             let (mut values, mut grad) = (vec![f64::NAN; ROWS], vec![f32::NAN; z.len()]);
-            let block = Block {
+            let block = LossRows {
                 logits: Rows::of(&z, ROWS, cols),
                 targets: TargetRows::Classes(&classes),
                 scale: 0.1,
