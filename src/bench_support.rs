@@ -82,15 +82,20 @@ impl Products {
 /// Runs fused multiply-adds on registers alone and returns how many floating-point operations they
 /// were: what divides by the time to give the core's arithmetic peak at the current level.
 pub fn fma_peak(rounds: usize) -> f64 {
-    dispatch!(simd => chains(simd, rounds));
-    rounds as f64 * CHAINS as f64 * 32.0
+    dispatch!(simd => if wide_registers(simd) { chains::<_, 12>(simd, rounds) } else { chains::<_, 6>(simd, rounds) })
 }
 
-const CHAINS: usize = 12;
+/// As many chains as hide the latency and stay in registers: 32 of 16 lanes, or 16 of 8.
+#[inline(always)]
+fn wide_registers<S: Simd>(_: S) -> bool {
+    <S::f32s as SimdBase<S>>::LEN == 16
+}
 
 #[inline(always)]
-fn chains<S: Simd>(simd: S, rounds: usize) {
-    let mut acc = [f32x16::splat(simd, 1.0); CHAINS];
+fn chains<S: Simd, const CHAINS: usize>(simd: S, rounds: usize) -> f64 {
+    let start: [[f32; 16]; CHAINS] =
+        black_box(std::array::from_fn(|c| std::array::from_fn(|lane| (c * 16 + lane) as f32)));
+    let mut acc = start.map(|start| f32x16::load_array(simd, start));
     let factor = f32x16::splat(simd, black_box(0.999));
     let term = f32x16::splat(simd, black_box(0.001));
     for _ in 0..rounds {
@@ -103,4 +108,5 @@ fn chains<S: Simd>(simd: S, rounds: usize) {
         acc.store_array(&mut out);
         black_box(&mut out);
     }
+    rounds as f64 * CHAINS as f64 * 32.0
 }

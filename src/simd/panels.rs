@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use fearless_simd::{Simd, SimdBase, f32x16};
+
+use super::dispatch;
 use crate::rows::{LANES, padded};
 
 /// Outputs of a strip: two panels, the width of the widest tile.
@@ -162,16 +165,40 @@ impl<'a> Operand<'a> {
 
 /// Writes a block of weights into its transpose; the padding of the transpose is zeroed.
 pub(crate) fn transpose_block(block: &WeightBlock, weights: &[f32], transpose: &mut [f32]) {
+    dispatch!(simd => transpose_tiles(simd, block, weights, transpose));
+}
+
+#[inline(always)]
+fn transpose_tiles<S: Simd>(simd: S, block: &WeightBlock, weights: &[f32], transpose: &mut [f32]) {
     let (inputs, outputs) = (block.inputs.len(), block.outputs.len());
-    for (ip, panel) in transpose.chunks_exact_mut(outputs * LANES).enumerate() {
-        for (o, lanes) in panel.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let column = &weights[o / LANES * inputs * LANES + o % LANES..];
-            for (lane, value) in lanes.iter_mut().enumerate() {
-                let i = ip * LANES + lane;
-                *value = if i < inputs { column[i * LANES] } else { 0.0 };
+    for (p, panel) in weights.chunks_exact(inputs * LANES).enumerate() {
+        let outputs_here = (outputs - p * LANES).min(LANES);
+        for (ip, rows) in panel.chunks(LANES * LANES).enumerate() {
+            let rows = rows.as_chunks::<LANES>().0;
+            let mut tile = [f32x16::splat(simd, 0.0); LANES];
+            for (lanes, row) in tile.iter_mut().zip(rows) {
+                *lanes = f32x16::load_array_ref(simd, row);
+            }
+            let start = (ip * outputs + p * LANES) * LANES;
+            let to = transpose[start..start + outputs_here * LANES].as_chunks_mut::<LANES>().0;
+            for (lanes, to) in transposed(tile).iter().zip(to) {
+                lanes.store_array(to);
             }
         }
     }
+}
+
+/// Transposes 16 x 16 values: four times, row i and row i + 8 are interleaved into rows 2i and 2i + 1.
+#[inline(always)]
+fn transposed<S: Simd>(mut tile: [f32x16<S>; LANES]) -> [f32x16<S>; LANES] {
+    for _ in 0..4 {
+        let rows = tile;
+        for i in 0..LANES / 2 {
+            tile[2 * i] = rows[i].zip_low(rows[i + 8]);
+            tile[2 * i + 1] = rows[i].zip_high(rows[i + 8]);
+        }
+    }
+    tile
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use crossbeam::utils::CachePadded;
 
 use super::block::Block;
 use super::plan::Plan;
-use super::shards::Cut;
+use super::shards::{Cut, ShardPlace};
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
+use crate::rows::{Rows, stride};
 use crate::simd::dispatch;
 use crate::simd::panels::{WeightBlock, transpose_block};
 use crate::simd::weight_grad::{bias_grad, scratch_len, weight_grad};
@@ -72,7 +73,7 @@ pub(crate) struct Batch<'a> {
     pub transposed: &'a [bool],
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     /// Writes the unit's gradient, summed over the batch, to `grads`.
     pub fn gradient(&self, unit: &Unit, params: &[f32], scratch: &mut Vec<f32>, grads: &mut [f32]) {
         let op = &self.plan.ops[unit.op];
@@ -87,14 +88,23 @@ impl Batch<'_> {
             if scratch.len() < needed {
                 scratch.resize(needed, 0.0);
             }
+            let (wide, narrow) = (stride(layer.inputs), stride(layer.outputs));
             let shard = |s: usize| {
-                let (x, _, dy) = rows(s);
-                (x, dy)
+                let ShardPlace { block, rows } = &self.cut.shards[s];
+                let Block { values, grads, .. } = &*self.blocks[*block];
+                let of = |data: &'a [f32], cols, stride| Rows {
+                    data: &data[rows.start * stride..rows.end * stride],
+                    rows: rows.len(),
+                    cols,
+                    stride,
+                };
+                let x = of(&values[op.x], layer.inputs, wide);
+                (x, of(&grads[op.dy], layer.outputs, narrow))
             };
             let (weights, bias) = grads.split_at_mut(block.weights.len());
             dispatch!(simd => weight_grad(simd, block, shards, shard, scratch, weights));
             if !bias.is_empty() {
-                let dy = |s: usize| rows(s).2;
+                let dy = |s: usize| shard(s).1;
                 dispatch!(simd => bias_grad(simd, layer.outputs, shards, dy, scratch, bias));
             }
             return;
