@@ -18,7 +18,7 @@ mod simd;
 mod train;
 
 pub use activation::Activation;
-pub use data::{Dataset, MinMaxScaler, StandardScaler, Targets, datasets};
+pub use data::{CsvColumn, CsvOptions, Dataset, MinMaxScaler, StandardScaler, Targets, datasets};
 pub use error::{Error, Result};
 pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
 pub use loss::{

@@ -1,83 +1,15 @@
-//! Scalers, fitted on one set and applied to others.
+//! Standardisation, and what both scalers share.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::Dataset;
+use super::targets::check_finite;
 use crate::{Error, Result};
 
-/// Shifts and scales each feature: `y = (x - offset) / scale`.
-#[derive(Debug, Clone, PartialEq)]
-struct Affine {
-    offset: Vec<f64>,
-    scale: Vec<f64>,
-}
-
-impl Affine {
-    fn fit(data: &Dataset, column: impl Fn(ArrayView1<f32>) -> (f64, f64)) -> Self {
-        let (offset, scale) = data.x().axis_iter(Axis(1)).map(column).unzip();
-        Self { offset, scale }
-    }
-
-    fn apply(&self, x: ArrayView2<f32>, f: impl Fn(f64, f64, f64) -> f64) -> Result<Array2<f32>> {
-        if x.ncols() != self.offset.len() {
-            let what = "features of the data (those that the scaler was fitted on)";
-            return Err(Error::shape(what, self.offset.len(), x.ncols()));
-        }
-        let value = |(row, i): (usize, usize)| {
-            f(f64::from(x[(row, i)]), self.offset[i], self.scale[i]) as f32
-        };
-        Ok(Array2::from_shape_fn(x.dim(), value))
-    }
-
-    fn forward(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        self.apply(x, |x, offset, scale| (x - offset) / scale)
-    }
-
-    fn inverse(&self, y: ArrayView2<f32>) -> Result<Array2<f32>> {
-        self.apply(y, |y, offset, scale| y * scale + offset)
-    }
-}
-
-macro_rules! transforms {
-    ($scaler:ident) => {
-        impl $scaler {
-            /// Scales a data set's features; the targets stay.
-            ///
-            /// # Errors
-            /// If it has another number of features, or a result is beyond f32.
-            pub fn transform(&self, data: &Dataset) -> Result<Dataset> {
-                data.with_features(self.affine.forward(data.x())?)
-            }
-
-            /// Undoes [`transform`](Self::transform), up to rounding.
-            ///
-            /// # Errors
-            /// As [`transform`](Self::transform).
-            pub fn inverse_transform(&self, data: &Dataset) -> Result<Dataset> {
-                data.with_features(self.affine.inverse(data.x())?)
-            }
-
-            /// Scales rows (rows x features) that have no targets.
-            ///
-            /// # Errors
-            /// If there is another number of features.
-            pub fn transform_rows(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-                self.affine.forward(x)
-            }
-
-            /// Undoes [`transform_rows`](Self::transform_rows), up to rounding.
-            ///
-            /// # Errors
-            /// If there is another number of features.
-            pub fn inverse_transform_rows(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-                self.affine.inverse(x)
-            }
-        }
-    };
-}
-
-/// Gives each feature mean 0 and standard deviation 1 (of the population); a constant feature
-/// becomes 0. Statistics are taken in f64.
+/// Brings every column to mean 0 and standard deviation 1: `(x - mean) / scale`.
+///
+/// The scale is the population's standard deviation (divided by rows, as scikit-learn's); a constant
+/// column has scale 1, so it becomes 0. Fit on the training rows alone and apply to all others.
 ///
 /// # Examples
 /// ```
@@ -86,131 +18,209 @@ macro_rules! transforms {
 /// let (train, test) = datasets::iris().split(0.2, 42)?;
 /// let scaler = StandardScaler::fit(&train)?;
 /// let (train, test) = (scaler.transform(&train)?, scaler.transform(&test)?);
-/// assert!(train.x().mean().unwrap().abs() < 1e-5);
+/// assert!(train.x().column(0).sum().abs() < 1e-3);
+/// # assert_eq!(test.rows(), 30);
 /// # Ok::<(), unisono::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StandardScaler {
-    affine: Affine,
+    mean: Vec<f64>,
+    scale: Vec<f64>,
 }
 
 impl StandardScaler {
-    /// Takes each feature's mean and standard deviation.
+    /// Learns mean and scale of each column of a data set's features.
     ///
     /// # Errors
-    /// None today; a data set has at least one row and finite features.
+    /// None today; a `Result` as of everything that is fitted.
     pub fn fit(data: &Dataset) -> Result<Self> {
-        let n = data.rows() as f64;
-        let affine = Affine::fit(data, |column| {
-            let mean = column.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-            let deviation = |x: &f32| (f64::from(*x) - mean) * (f64::from(*x) - mean);
-            let std = (column.iter().map(deviation).sum::<f64>() / n).sqrt();
-            let constant = column.iter().all(|&x| x == column[0]);
-            (mean, if constant || std == 0.0 { 1.0 } else { std })
+        Self::fit_array(data.x())
+    }
+
+    /// Learns mean and scale of each column of an array, as of target values.
+    ///
+    /// # Errors
+    /// If the array is empty or a number in it is not finite.
+    pub fn fit_array(x: ArrayView2<'_, f32>) -> Result<Self> {
+        check_input(x)?;
+        let rows = x.nrows() as f64;
+        // Differences from the first row make a constant column's deviation exactly 0.
+        let first: Vec<f64> = x.row(0).iter().map(|&v| f64::from(v)).collect();
+        let mut shift = vec![0.0; first.len()];
+        each(x, |column, v| shift[column] += v - first[column]);
+        shift.iter_mut().for_each(|sum| *sum /= rows);
+        let mut scale = vec![0.0; first.len()];
+        each(x, |column, v| {
+            let deviation = v - first[column] - shift[column];
+            scale[column] += deviation * deviation;
         });
-        Ok(Self { affine })
-    }
-
-    /// Each feature's mean.
-    pub fn mean(&self) -> &[f64] {
-        &self.affine.offset
-    }
-
-    /// What each feature is divided by: its standard deviation, 1 where that is 0.
-    pub fn scale(&self) -> &[f64] {
-        &self.affine.scale
-    }
-}
-
-transforms!(StandardScaler);
-
-/// Maps each feature's range in the fitted data to `low..=high`; a constant feature becomes `low`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MinMaxScaler {
-    affine: Affine,
-}
-
-impl MinMaxScaler {
-    /// Takes each feature's range, to be mapped to 0..=1.
-    ///
-    /// # Errors
-    /// None today; a data set has at least one row and finite features.
-    pub fn fit(data: &Dataset) -> Result<Self> {
-        Self::fit_to(data, 0.0, 1.0)
-    }
-
-    /// Takes each feature's range, to be mapped to `low..=high`.
-    ///
-    /// # Errors
-    /// If `low` is not below `high`, or one is not finite.
-    pub fn fit_to(data: &Dataset, low: f32, high: f32) -> Result<Self> {
-        let (low, high) = (f64::from(low), f64::from(high));
-        if !(low < high && low.is_finite() && high.is_finite()) {
-            let problem = format!("expected finite low < high, found {low} and {high}");
-            return Err(Error::config("range", problem));
+        for sum in &mut scale {
+            *sum = (*sum / rows).sqrt();
+            if *sum == 0.0 {
+                *sum = 1.0;
+            }
         }
-        let affine = Affine::fit(data, |column| {
-            let least = column.iter().fold(f64::INFINITY, |least, &x| least.min(f64::from(x)));
-            let most = column.iter().fold(f64::NEG_INFINITY, |most, &x| most.max(f64::from(x)));
-            let scale = if most > least { (most - least) / (high - low) } else { 1.0 };
-            (least - low * scale, scale)
-        });
-        Ok(Self { affine })
+        Ok(Self { mean: first.iter().zip(&shift).map(|(f, s)| f + s).collect(), scale })
+    }
+
+    /// Makes a scaler from means and scales learned before.
+    ///
+    /// # Errors
+    /// If the lengths differ, a number is not finite or a scale is not positive.
+    pub fn from_parts(mean: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
+        if mean.len() != scale.len() || mean.is_empty() {
+            return Err(Error::shape("scales, one for each mean", mean.len().max(1), scale.len()));
+        }
+        if let Some(column) = mean.iter().position(|m| !m.is_finite()) {
+            return Err(Error::Data(format!("mean of column {column} is {}", mean[column])));
+        }
+        if let Some(column) = scale.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
+            let problem = format!("scale of column {column} is {}, not positive", scale[column]);
+            return Err(Error::Data(problem));
+        }
+        Ok(Self { mean, scale })
+    }
+
+    /// Returns the mean of each column.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Returns what each column is divided by.
+    pub fn scale(&self) -> &[f64] {
+        &self.scale
+    }
+
+    /// Standardises the features of a data set.
+    ///
+    /// # Errors
+    /// If it has another number of columns, or a result is too large for f32.
+    pub fn transform(&self, data: &Dataset) -> Result<Dataset> {
+        data.with_features(self.apply(data.x())?)
+    }
+
+    /// Undoes [`StandardScaler::transform`].
+    ///
+    /// # Errors
+    /// As [`StandardScaler::transform`].
+    pub fn inverse_transform(&self, data: &Dataset) -> Result<Dataset> {
+        data.with_features(self.undo(data.x())?)
+    }
+
+    /// Standardises the columns of an array.
+    ///
+    /// # Errors
+    /// As [`StandardScaler::transform`].
+    pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        finite(self.apply(x)?)
+    }
+
+    /// Undoes [`StandardScaler::transform_array`], as for a model's predictions.
+    ///
+    /// # Errors
+    /// As [`StandardScaler::transform`].
+    pub fn inverse_transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        finite(self.undo(x)?)
+    }
+
+    fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        map(x, self.mean.len(), |column, v| (v - self.mean[column]) / self.scale[column])
+    }
+
+    fn undo(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        map(x, self.mean.len(), |column, v| v * self.scale[column] + self.mean[column])
     }
 }
 
-transforms!(MinMaxScaler);
+/// Refuses what no scaler can be fitted on.
+pub(super) fn check_input(x: ArrayView2<'_, f32>) -> Result<()> {
+    if x.is_empty() {
+        let (rows, columns) = x.dim();
+        return Err(Error::Data(format!(
+            "scaler: {rows} rows x {columns} columns: nothing to fit"
+        )));
+    }
+    check_finite(x, "scaler", None)
+}
+
+/// Visits every value with its column, row after row.
+pub(super) fn each(x: ArrayView2<'_, f32>, mut visit: impl FnMut(usize, f64)) {
+    for row in x.axis_iter(Axis(0)) {
+        row.iter().enumerate().for_each(|(column, &v)| visit(column, f64::from(v)));
+    }
+}
+
+/// Maps every value by its column, in f64.
+pub(super) fn map(
+    x: ArrayView2<'_, f32>,
+    columns: usize,
+    f: impl Fn(usize, f64) -> f64,
+) -> Result<Array2<f32>> {
+    if x.ncols() != columns {
+        let what = "columns, as many as the scaler was fitted on";
+        return Err(Error::shape(what, columns, x.ncols()));
+    }
+    let mut y = x.as_standard_layout().into_owned();
+    for mut row in y.axis_iter_mut(Axis(0)) {
+        row.iter_mut().enumerate().for_each(|(column, v)| *v = f(column, f64::from(*v)) as f32);
+    }
+    Ok(y)
+}
+
+/// Passes an array on if all its values are finite.
+pub(super) fn finite(y: Array2<f32>) -> Result<Array2<f32>> {
+    check_finite(y.view(), "scaled values", None)?;
+    Ok(y)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::datasets::iris;
     use ndarray::array;
 
-    fn data() -> Dataset {
-        let x = array![[1.0, 5.0, -2.0], [2.0, 5.0, 0.0], [6.0, 5.0, 4.0]];
-        Dataset::classification(x, vec![0, 1, 0]).unwrap()
-    }
-
     #[test]
-    fn standard_scaling_gives_mean_zero_and_deviation_one() {
-        let scaler = StandardScaler::fit(&data()).unwrap();
-        assert_eq!((scaler.mean()[0], scaler.scale()[1]), (3.0, 1.0));
-        let y = scaler.transform(&data()).unwrap();
-        for column in [0, 2] {
-            let column = y.x().column(column).mapv(f64::from);
-            assert!(column.mean().unwrap().abs() < 1e-7);
-            assert!((column.std(0.0) - 1.0).abs() < 1e-6);
+    fn statistics_are_those_of_scikit_learn() {
+        let scaler = StandardScaler::fit(&iris()).unwrap();
+        let mean = [5.843_333_333, 3.057_333_333, 3.758, 1.199_333_333];
+        let scale = [0.825_301_292, 0.434_410_968, 1.759_404_066, 0.759_692_628];
+        for column in 0..4 {
+            assert!((scaler.mean()[column] - mean[column]).abs() < 1e-7, "{:?}", scaler.mean());
+            assert!((scaler.scale()[column] - scale[column]).abs() < 1e-7, "{:?}", scaler.scale());
         }
-        assert!(y.x().column(1).iter().all(|&v| v == 0.0), "a constant column is 0, not NaN");
     }
 
     #[test]
-    fn min_max_scaling_fills_the_range() {
-        let y = MinMaxScaler::fit_to(&data(), -1.0, 1.0).unwrap().transform(&data()).unwrap();
-        assert_eq!(y.x().column(0).to_vec(), [-1.0, -0.6, 1.0]);
-        assert_eq!(y.x().column(1).to_vec(), [-1.0, -1.0, -1.0]);
-        assert!(MinMaxScaler::fit_to(&data(), 1.0, 1.0).is_err());
+    fn the_inverse_brings_the_values_back() {
+        let scaler = StandardScaler::fit(&iris()).unwrap();
+        let back = scaler.inverse_transform(&scaler.transform(&iris()).unwrap()).unwrap();
+        let error = (&back.x() - &iris().x()).iter().fold(0.0, |m: f32, d| m.max(d.abs()));
+        assert!(error <= 1e-6, "{error}");
+        assert_eq!(back.feature_names(), iris().feature_names());
     }
 
     #[test]
-    fn the_inverse_undoes_it() {
-        let scaler = StandardScaler::fit(&data()).unwrap();
-        let back = scaler.inverse_transform(&scaler.transform(&data()).unwrap()).unwrap();
-        assert!(back.x().iter().zip(data().x()).all(|(a, b)| (a - b).abs() < 1e-6));
+    fn a_constant_column_becomes_zero() {
+        let x = array![[0.1, 1e30], [0.1, 1e30], [0.1, 1e30]];
+        let scaler = StandardScaler::fit_array(x.view()).unwrap();
+        assert_eq!(scaler.scale(), [1.0, 1.0]);
+        assert_eq!(scaler.transform_array(x.view()).unwrap(), Array2::zeros((3, 2)));
     }
 
     #[test]
-    fn another_number_of_features_is_an_error() {
-        let scaler = StandardScaler::fit(&data()).unwrap();
-        let narrow = Dataset::classification(array![[1.0]], vec![0]).unwrap();
-        assert!(scaler.transform(&narrow).unwrap_err().to_string().contains("expected 3, found 1"));
+    fn the_largest_and_smallest_floats_stay_finite() {
+        let tiny = f32::from_bits(1);
+        let x = array![[f32::MAX, tiny], [f32::MIN, -tiny]];
+        let scaler = StandardScaler::fit_array(x.view()).unwrap();
+        assert_eq!(scaler.transform_array(x.view()).unwrap(), array![[1.0, 1.0], [-1.0, -1.0]]);
     }
 
     #[test]
-    fn a_result_beyond_f32_is_an_error() {
-        let tiny = Dataset::classification(array![[0.0], [1e-30]], vec![0, 1]).unwrap();
-        let scaler = StandardScaler::fit(&tiny).unwrap();
-        let huge = Dataset::classification(array![[1e30]], vec![0]).unwrap();
-        assert!(scaler.transform(&huge).is_err());
+    fn parts_make_the_same_scaler() {
+        let scaler = StandardScaler::fit(&iris()).unwrap();
+        let (mean, scale) = (scaler.mean().to_vec(), scaler.scale().to_vec());
+        assert_eq!(StandardScaler::from_parts(mean, scale).unwrap(), scaler);
+        assert!(StandardScaler::from_parts(vec![0.0], vec![0.0]).is_err());
+        assert!(StandardScaler::from_parts(vec![0.0], vec![]).is_err());
     }
 }
