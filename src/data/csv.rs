@@ -1,0 +1,283 @@
+//! Reads CSV: one column is the target, the others are features.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use ndarray::Array2;
+
+use super::csv_target::TargetColumn;
+use super::{CsvColumn, CsvOptions, Dataset};
+use crate::{Error, Result};
+
+/// What stands for a value that is not there; pandas reads the same, and UCI's files use `?`.
+const MISSING: [&str; 12] =
+    ["", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"];
+
+/// A result whose problem does not name its place yet.
+type Unplaced<T> = std::result::Result<T, String>;
+
+impl Dataset {
+    /// Reads a CSV file, one row a line.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is empty, a column is unknown or named twice, a line has more
+    /// or fewer fields than the first, a value is missing, or a feature is not a finite number. The
+    /// message names line and column.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use unisono::{CsvOptions, Dataset};
+    ///
+    /// let wine = Dataset::from_csv("wine.csv", &CsvOptions::new("quality").delimiter(b';'))?;
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn from_csv(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        Self::from_csv_reader(file, &path.display().to_string(), options)
+    }
+
+    /// Reads CSV from anything that can be read; messages call it `origin`.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_csv`].
+    pub fn from_csv_reader(reader: impl Read, origin: &str, options: &CsvOptions) -> Result<Self> {
+        if matches!(options.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
+            let problem = format!("is {:?}, which cannot delimit", options.delimiter as char);
+            return Err(Error::config("delimiter", problem));
+        }
+        let mut reader = ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(options.delimiter)
+            .trim(Trim::All)
+            .from_reader(reader);
+        let mut record = StringRecord::new();
+        let mut next = |record: &mut StringRecord| {
+            reader.read_record(record).map_err(|error| csv_error(origin, error))
+        };
+        if !next(&mut record)? {
+            return Err(parse(origin, None, "is empty".into()));
+        }
+        let layout = Layout::new(&record, options).map_err(|p| parse(origin, Some(1), p))?;
+        let (mut features, mut targets) = (Vec::new(), TargetColumn::default());
+        let mut more = if options.header { next(&mut record)? } else { true };
+        if !more {
+            return Err(parse(origin, None, "has a header and no rows".into()));
+        }
+        while more {
+            let line = record.position().map_or(0, |position| position.line());
+            layout
+                .read(&record, line, &mut features, &mut targets)
+                .map_err(|p| parse(origin, Some(line), p))?;
+            more = next(&mut record)?;
+        }
+        layout.dataset(features, targets, origin, options)
+    }
+}
+
+/// Which columns are what.
+struct Layout {
+    names: Option<Vec<String>>,
+    target: usize,
+    features: Vec<usize>,
+}
+
+impl Layout {
+    fn new(first: &StringRecord, options: &CsvOptions) -> Unplaced<Self> {
+        let names: Option<Vec<String>> =
+            options.header.then(|| first.iter().map(String::from).collect());
+        if let Some(names) = &names {
+            let twice = (1..names.len()).find(|&i| names[..i].contains(&names[i]));
+            if let Some(second) = twice {
+                return Err(format!("the header names {:?} twice", names[second]));
+            }
+        }
+        let columns = first.len();
+        let find = |column: &CsvColumn| find(column, names.as_deref(), columns);
+        let target = find(&options.target)?;
+        let ignored = options.ignored.iter().map(find).collect::<Unplaced<Vec<_>>>()?;
+        if ignored.contains(&target) {
+            return Err("the target column is to be ignored".into());
+        }
+        let is_feature = |column: &usize| *column != target && !ignored.contains(column);
+        let features: Vec<usize> = (0..columns).filter(is_feature).collect();
+        if features.is_empty() {
+            let problem = "no columns are left for features; is the delimiter right?";
+            return Err(format!("of {columns} columns, {problem}"));
+        }
+        Ok(Self { names, target, features })
+    }
+
+    fn read(
+        &self,
+        record: &StringRecord,
+        line: u64,
+        features: &mut Vec<f32>,
+        targets: &mut TargetColumn,
+    ) -> Unplaced<()> {
+        for &column in &self.features {
+            let value = record.get(column).map_or(Err("is missing".into()), number);
+            let value = value.map_err(|problem| format!("{}: {problem}", self.name(column)))?;
+            features.push(value);
+        }
+        targets.push(record.get(self.target).unwrap_or_default(), line);
+        Ok(())
+    }
+
+    fn dataset(
+        &self,
+        features: Vec<f32>,
+        targets: TargetColumn,
+        origin: &str,
+        options: &CsvOptions,
+    ) -> Result<Dataset> {
+        let (targets, class_names) = targets
+            .finish(options.kind, options.class_names.as_deref())
+            .map_err(|(line, problem)| {
+            parse(origin, line, format!("{}: {problem}", self.name(self.target)))
+        })?;
+        let columns = self.features.len();
+        let features = Array2::from_shape_vec((features.len() / columns, columns), features)
+            .map_err(|error| parse(origin, None, error.to_string()))?;
+        let mut data = Dataset::new(features, targets)?;
+        if let Some(names) = &self.names {
+            data = data.with_feature_names(self.features.iter().map(|&i| names[i].clone()))?;
+        }
+        match class_names {
+            Some(names) => data.with_class_names(names),
+            None => Ok(data),
+        }
+    }
+
+    /// What a column is called in messages.
+    fn name(&self, column: usize) -> String {
+        match &self.names {
+            Some(names) => format!("column {:?}", names[column]),
+            None => format!("column {column} (from 0)"),
+        }
+    }
+}
+
+fn find(column: &CsvColumn, names: Option<&[String]>, columns: usize) -> Unplaced<usize> {
+    match (column, names) {
+        (CsvColumn::Last, _) => Ok(columns - 1),
+        (CsvColumn::Index(index), _) if *index < columns => Ok(*index),
+        (CsvColumn::Index(index), _) => {
+            Err(format!("there is no column {index}: the {columns} columns are counted from 0"))
+        }
+        (CsvColumn::Name(name), None) => {
+            Err(format!("column {name:?} cannot be found without a header; give its position"))
+        }
+        (CsvColumn::Name(name), Some(names)) => {
+            let known = || format!("there is no column {name:?} among {}", names.join(", "));
+            names.iter().position(|known| known == name).ok_or_else(known)
+        }
+    }
+}
+
+/// Whether a field says that its value is not there.
+pub(super) fn is_missing(text: &str) -> bool {
+    MISSING.contains(&text)
+}
+
+/// Reads a finite number, or says why it is none.
+pub(super) fn number(text: &str) -> Unplaced<f32> {
+    if is_missing(text) {
+        return Err(format!("{text:?}: the value is missing; fill it in or leave the row out"));
+    }
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err(format!("{text:?} is infinite or beyond the range of f32")),
+        Err(_) => Err(format!("{text:?} is not a number")),
+    }
+}
+
+fn parse(origin: &str, line: Option<u64>, problem: String) -> Error {
+    Error::Parse { origin: origin.into(), line, problem }
+}
+
+fn csv_error(origin: &str, error: csv::Error) -> Error {
+    let message = error.to_string();
+    match error.into_kind() {
+        ErrorKind::Io(source) => Error::Io { path: origin.into(), source },
+        ErrorKind::UnequalLengths { pos, expected_len, len } => parse(
+            origin,
+            pos.map(|pos| pos.line()),
+            format!("expected {expected_len} fields as in the first line, found {len}"),
+        ),
+        ErrorKind::Utf8 { pos, err } => parse(
+            origin,
+            pos.map(|pos| pos.line()),
+            format!("column {} (from 0) is not UTF-8", err.field()),
+        ),
+        _ => parse(origin, None, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn read(text: &str, options: &CsvOptions) -> Result<Dataset> {
+        Dataset::from_csv_reader(text.as_bytes(), "test.csv", options)
+    }
+
+    fn message(text: &str, options: &CsvOptions) -> String {
+        read(text, options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_target_may_stand_anywhere() {
+        let data = read("y,a,b\n7.5,1,2\n8.5,3,4\n", &CsvOptions::new("y")).unwrap();
+        assert_eq!(data.x(), array![[1.0, 2.0], [3.0, 4.0]]);
+        assert_eq!(data.values().unwrap(), array![[7.5], [8.5]]);
+        assert_eq!(data.feature_names().unwrap(), ["a", "b"]);
+        assert_eq!(read("y,a,b\n7.5,1,2\n8.5,3,4\n", &CsvOptions::new(0)).unwrap(), data);
+    }
+
+    #[test]
+    fn a_bom_carriage_returns_quotes_and_blanks_do_not_matter() {
+        let plain = read("a,b\n1,x\n2,y\n", &CsvOptions::default()).unwrap();
+        let odd = "\u{feff}\"a\", b\r\n\r\n 1 ,\"x\"\r\n2,y";
+        assert_eq!(read(odd, &CsvOptions::default()).unwrap(), plain);
+    }
+
+    #[test]
+    fn without_a_header_the_first_line_is_a_row() {
+        let data = read("1\t0.5\n2\t1.5\n", &CsvOptions::default().header(false).delimiter(b'\t'));
+        assert_eq!(
+            data.unwrap(),
+            Dataset::regression(array![[1.], [2.]], array![[0.5], [1.5]]).unwrap()
+        );
+    }
+
+    #[test]
+    fn ignored_columns_are_left_out() {
+        let options = CsvOptions::new("y").ignore("id").ignore(2);
+        let data = read("id,a,note,y\nk1,1,hm,0\nk2,2,,1\n", &options).unwrap();
+        assert_eq!(data.x(), array![[1.0], [2.0]]);
+    }
+
+    #[test]
+    fn messages_name_the_line_whatever_came_before() {
+        let options = CsvOptions::default();
+        for text in ["a,y\n1,0\n\nx,1\n", "a,y\r\n1,0\r\n\r\nx,1\r\n", "\n\na,y\nx,0"] {
+            assert_eq!(
+                message(text, &options),
+                "test.csv, line 4: column \"a\": \"x\" is not a number"
+            );
+        }
+        assert!(
+            message("a,y\n\"1\n\",0\n\n1,0,\n", &options).contains("line 5: expected 2 fields")
+        );
+    }
+
+    #[test]
+    fn invalid_utf8_is_an_error() {
+        let error = Dataset::from_csv_reader(&b"a,y\n\xff,1\n"[..], "f", &CsvOptions::default());
+        assert_eq!(error.unwrap_err().to_string(), "f, line 2: column 0 (from 0) is not UTF-8");
+    }
+}

@@ -1,0 +1,36 @@
+//! The room of the data: checked data sets, splits, scalers, readers and built-in sets.
+
+mod builtin;
+mod csv;
+mod csv_options;
+mod csv_target;
+mod dataset;
+mod fashion_mnist;
+mod idx;
+mod min_max;
+mod scaler;
+mod split;
+mod synthetic;
+mod targets;
+
+pub use csv_options::{CsvColumn, CsvOptions};
+pub use csv_target::TargetKind;
+pub use dataset::Dataset;
+pub use min_max::MinMaxScaler;
+pub use scaler::StandardScaler;
+pub use targets::Targets;
+
+/// Data sets that are built in, made up, or read from files everybody has.
+///
+/// # Examples
+/// ```
+/// use unisono::datasets;
+///
+/// let digits = datasets::digits();
+/// assert_eq!((digits.rows(), digits.features(), digits.classes()), (1797, 64, Some(10)));
+/// ```
+pub mod datasets {
+    pub use super::builtin::{digits, iris};
+    pub use super::fashion_mnist::fashion_mnist;
+    pub use super::synthetic::{synthetic_classification, synthetic_regression};
+}
