@@ -3,6 +3,7 @@
 mod builtin;
 mod csv;
 mod csv_options;
+mod csv_records;
 mod csv_target;
 mod dataset;
 mod fashion_mnist;
