@@ -195,7 +195,7 @@ impl<'a> Trainer<'a> {
     pub fn history(&self) -> History {
         History {
             epochs: self.reports.clone(),
-            stopped: self.stopped.clone().unwrap_or(StopReason::Epochs),
+            stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
             shards: self.config.shards,
         }
@@ -306,7 +306,7 @@ impl<'a> Trainer<'a> {
             rows_per_s: epoch.rows as f64 / epoch.seconds.max(1e-9),
         };
         self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
-        self.reports.push(report.clone());
+        self.reports.push(report);
         if self.stopped.is_none() {
             self.stopped = self.verdict(&report);
         }
