@@ -18,7 +18,9 @@ mod simd;
 mod train;
 
 pub use activation::Activation;
-pub use data::{CsvColumn, CsvOptions, Dataset, MinMaxScaler, StandardScaler, Targets, datasets};
+pub use data::{
+    CsvColumn, CsvOptions, Dataset, MinMaxScaler, StandardScaler, TargetKind, Targets, datasets,
+};
 pub use error::{Error, Result};
 pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
 pub use loss::{

@@ -1,12 +1,14 @@
 //! Reads CSV: one column is the target, the others are features.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 use ndarray::Array2;
 
+use super::csv_records::Records;
 use super::csv_target::TargetColumn;
 use super::{CsvColumn, CsvOptions, Dataset};
 use crate::{Error, Result};
@@ -14,6 +16,9 @@ use crate::{Error, Result};
 /// What stands for a value that is not there; pandas reads the same, and UCI's files use `?`.
 const MISSING: [&str; 12] =
     ["", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"];
+
+/// Characters of a field, and names of a list, that a message shows.
+const SHOWN: usize = 40;
 
 /// A result whose problem does not name its place yet.
 type Unplaced<T> = std::result::Result<T, String>;
@@ -48,30 +53,21 @@ impl Dataset {
             let problem = format!("is {:?}, which cannot delimit", options.delimiter as char);
             return Err(Error::config("delimiter", problem));
         }
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .delimiter(options.delimiter)
-            .trim(Trim::All)
-            .from_reader(reader);
-        let mut record = StringRecord::new();
-        let mut next = |record: &mut StringRecord| {
-            reader.read_record(record).map_err(|error| csv_error(origin, error))
-        };
-        if !next(&mut record)? {
+        let mut records = Records::new(reader, origin, options.delimiter);
+        if !records.advance()? {
             return Err(parse(origin, None, "is empty".into()));
         }
-        let layout = Layout::new(&record, options).map_err(|p| parse(origin, Some(1), p))?;
-        let (mut features, mut targets) = (Vec::new(), TargetColumn::default());
-        let mut more = if options.header { next(&mut record)? } else { true };
-        if !more {
+        let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
+        if options.header && !records.advance()? {
             return Err(parse(origin, None, "has a header and no rows".into()));
         }
-        while more {
-            let line = record.position().map_or(0, |position| position.line());
-            layout
-                .read(&record, line, &mut features, &mut targets)
-                .map_err(|p| parse(origin, Some(line), p))?;
-            more = next(&mut record)?;
+        let (mut features, mut targets) = (Vec::new(), TargetColumn::default());
+        loop {
+            layout.read(&records.record, &mut features).map_err(|p| records.wrong(p))?;
+            targets.push(records.record.get(layout.target).unwrap_or_default(), records.line);
+            if !records.advance()? {
+                break;
+            }
         }
         layout.dataset(features, targets, origin, options)
     }
@@ -89,9 +85,9 @@ impl Layout {
         let names: Option<Vec<String>> =
             options.header.then(|| first.iter().map(String::from).collect());
         if let Some(names) = &names {
-            let twice = (1..names.len()).find(|&i| names[..i].contains(&names[i]));
-            if let Some(second) = twice {
-                return Err(format!("the header names {:?} twice", names[second]));
+            let mut seen = HashSet::new();
+            if let Some(name) = names.iter().find(|&name| !seen.insert(name)) {
+                return Err(format!("the header names {} twice", shown(name)));
             }
         }
         let columns = first.len();
@@ -110,19 +106,12 @@ impl Layout {
         Ok(Self { names, target, features })
     }
 
-    fn read(
-        &self,
-        record: &StringRecord,
-        line: u64,
-        features: &mut Vec<f32>,
-        targets: &mut TargetColumn,
-    ) -> Unplaced<()> {
+    /// Appends the features of a record.
+    fn read(&self, record: &StringRecord, features: &mut Vec<f32>) -> Unplaced<()> {
         for &column in &self.features {
-            let value = record.get(column).map_or(Err("is missing".into()), number);
-            let value = value.map_err(|problem| format!("{}: {problem}", self.name(column)))?;
-            features.push(value);
+            let value = number(record.get(column).unwrap_or_default());
+            features.push(value.map_err(|p| format!("{}: {p}", self.name(column)))?);
         }
-        targets.push(record.get(self.target).unwrap_or_default(), line);
         Ok(())
     }
 
@@ -154,7 +143,7 @@ impl Layout {
     /// What a column is called in messages.
     fn name(&self, column: usize) -> String {
         match &self.names {
-            Some(names) => format!("column {:?}", names[column]),
+            Some(names) => format!("column {}", shown(&names[column])),
             None => format!("column {column} (from 0)"),
         }
     }
@@ -171,8 +160,8 @@ fn find(column: &CsvColumn, names: Option<&[String]>, columns: usize) -> Unplace
             Err(format!("column {name:?} cannot be found without a header; give its position"))
         }
         (CsvColumn::Name(name), Some(names)) => {
-            let known = || format!("there is no column {name:?} among {}", names.join(", "));
-            names.iter().position(|known| known == name).ok_or_else(known)
+            let problem = || format!("there is no column {name:?} among {}", listed(names));
+            names.iter().position(|known| known == name).ok_or_else(problem)
         }
     }
 }
@@ -184,36 +173,33 @@ pub(super) fn is_missing(text: &str) -> bool {
 
 /// Reads a finite number, or says why it is none.
 pub(super) fn number(text: &str) -> Unplaced<f32> {
-    if is_missing(text) {
-        return Err(format!("{text:?}: the value is missing; fill it in or leave the row out"));
-    }
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(format!("{text:?} is infinite or beyond the range of f32")),
-        Err(_) => Err(format!("{text:?} is not a number")),
+        _ if is_missing(text) => {
+            Err(format!("{}: the value is missing; fill it in or leave the row out", shown(text)))
+        }
+        Ok(_) => Err(format!("{} is infinite or beyond the range of f32", shown(text))),
+        Err(_) => Err(format!("{} is not a number", shown(text))),
     }
+}
+
+/// A field in quotes as messages show it: a quote that is never closed may hold the whole file.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The first few names of a list.
+pub(super) fn listed(names: &[String]) -> String {
+    let list: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name)).collect();
+    let more = names.len() - list.len();
+    if more == 0 { list.join(", ") } else { format!("{} and {more} more", list.join(", ")) }
 }
 
 fn parse(origin: &str, line: Option<u64>, problem: String) -> Error {
     Error::Parse { origin: origin.into(), line, problem }
-}
-
-fn csv_error(origin: &str, error: csv::Error) -> Error {
-    let message = error.to_string();
-    match error.into_kind() {
-        ErrorKind::Io(source) => Error::Io { path: origin.into(), source },
-        ErrorKind::UnequalLengths { pos, expected_len, len } => parse(
-            origin,
-            pos.map(|pos| pos.line()),
-            format!("expected {expected_len} fields as in the first line, found {len}"),
-        ),
-        ErrorKind::Utf8 { pos, err } => parse(
-            origin,
-            pos.map(|pos| pos.line()),
-            format!("column {} (from 0) is not UTF-8", err.field()),
-        ),
-        _ => parse(origin, None, message),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ndarray::Array2;
 
 use super::Targets;
-use super::csv::{is_missing, number};
+use super::csv::{is_missing, listed, number, shown};
 
 /// The most distinct whole numbers that are taken for classes unless told.
 const GUESSED_CLASSES: usize = 20;
@@ -52,7 +52,7 @@ impl TargetColumn {
     ) -> Placed<(Targets, Option<Vec<String>>)> {
         let known = |text: &String| class_names.is_some_and(|names| names.contains(text));
         if let Some((text, line)) = self.texts.iter().find(|(t, _)| is_missing(t) && !known(t)) {
-            return Err((Some(*line), format!("{text:?}: the target is missing")));
+            return Err((Some(*line), format!("{}: the target is missing", shown(text))));
         }
         match (kind, class_names) {
             (Some(TargetKind::Values), _) => self.values(),
@@ -75,7 +75,8 @@ impl TargetColumn {
         };
         if self.texts.iter().any(|(text, _)| is_number(text)) {
             let problem = format!(
-                "{text:?} is not a number, and other targets are: mend it, or choose .classes()"
+                "{} is not a number, and other targets are: mend it, or choose .classes()",
+                shown(text)
             );
             return Err((Some(*line), problem));
         }
@@ -83,9 +84,8 @@ impl TargetColumn {
     }
 
     fn values(self) -> Placed<(Targets, Option<Vec<String>>)> {
-        let value = |(text, line): &(String, u64)| {
-            number(text).map_err(|problem| (Some(*line), format!("{problem}; a target value is")))
-        };
+        let value =
+            |(text, line): &(String, u64)| number(text).map_err(|problem| (Some(*line), problem));
         let distinct = self.texts.iter().map(value).collect::<Placed<Vec<f32>>>()?;
         let values: Vec<f32> = self.entries.iter().map(|&index| distinct[index as usize]).collect();
         let values = Array2::from_shape_vec((values.len(), 1), values)
@@ -120,7 +120,7 @@ impl TargetColumn {
     fn named_classes(self, names: &[String]) -> Placed<(Targets, Option<Vec<String>>)> {
         let class = |(text, line): &(String, u64)| {
             let position = names.iter().position(|name| name == text);
-            let problem = || format!("class {text:?} is not one of {}", names.join(", "));
+            let problem = || format!("class {} is not one of {}", shown(text), listed(names));
             position.map(|class| class as u32).ok_or_else(|| (Some(*line), problem()))
         };
         let class_of = self.texts.iter().map(class).collect::<Placed<Vec<u32>>>()?;
@@ -188,6 +188,9 @@ mod tests {
         let (targets, _) = column(&["EU", "NA"]).finish(None, Some(&names)).unwrap();
         assert_eq!(targets, Targets::Classes { labels: vec![1, 0], count: 2 });
         let (line, problem) = column(&["EU", "AS"]).finish(None, Some(&names)).unwrap_err();
-        assert_eq!((line, problem.as_str()), (Some(2), "class \"AS\" is not one of NA, EU"));
+        assert_eq!(
+            (line, problem.as_str()),
+            (Some(2), "class \"AS\" is not one of \"NA\", \"EU\"")
+        );
     }
 }

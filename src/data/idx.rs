@@ -68,7 +68,7 @@ pub(super) fn read_pair(images: &Path, labels: &Path, classes: Option<usize>) ->
             found,
         ));
     }
-    let columns = if rows == 0 { 0 } else { image_set.data.len() / rows };
+    let columns = image_set.data.len().checked_div(rows).unwrap_or(0);
     let pixels = image_set.data.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     let features = Array2::from_shape_vec((rows, columns), pixels)
         .map_err(|error| parse(&images, error.to_string()))?;

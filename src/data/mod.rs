@@ -3,11 +3,13 @@
 mod builtin;
 mod csv;
 mod csv_options;
+mod csv_records;
 mod csv_target;
 mod dataset;
 mod fashion_mnist;
 mod idx;
 mod min_max;
+mod permutation;
 mod scaler;
 mod split;
 mod synthetic;

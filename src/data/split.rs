@@ -1,6 +1,7 @@
 //! Splits into train and test, plain and stratified, once or in folds.
 
 use super::Dataset;
+use super::permutation::permutation;
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
 
@@ -14,7 +15,8 @@ enum Step {
 
 impl Dataset {
     /// Splits the rows at random into (train, test); `test_size` is the share of the test rows,
-    /// of which there are `ceil(rows * test_size)`. The same seed gives the same split.
+    /// of which there are `ceil(rows * test_size)`. The same seed gives the same split, and a seed
+    /// below 2^32 that of scikit-learn's `train_test_split` with this `random_state`.
     ///
     /// # Errors
     /// If `test_size` is not between 0 and 1, or leaves no row to train on.
@@ -27,7 +29,7 @@ impl Dataset {
     /// ```
     pub fn split(&self, test_size: f64, seed: u64) -> Result<(Dataset, Dataset)> {
         let test = test_rows(self.rows(), test_size)?;
-        let rows = shuffled((0..self.rows()).collect(), seed, Step::Plain, 0);
+        let rows = permutation(self.rows(), seed);
         Ok((self.select(&rows[test..])?, self.select(&rows[..test])?))
     }
 

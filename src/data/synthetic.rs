@@ -47,9 +47,9 @@ pub fn synthetic_classification(
     seed: u64,
 ) -> Result<Dataset> {
     check(&[("rows", rows), ("features", features), ("classes", classes)])?;
+    let mut x = normals(rows, features, 1.0, seed, Part::ClusterRows)?;
     let spread = CLUSTER_DISTANCE / (2.0 * features as f32).sqrt();
     let centres = normals(classes, features, spread, seed, Part::ClusterCentres)?;
-    let mut x = normals(rows, features, 1.0, seed, Part::ClusterRows)?;
     for (row, mut x) in x.axis_iter_mut(Axis(0)).enumerate() {
         x += &centres.row(row % classes);
     }

@@ -1,0 +1,132 @@
+//! The records of a CSV file, with line numbers that are right.
+
+use std::io::{self, Read};
+
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
+
+use crate::{Error, Result};
+
+/// Reads record after record.
+///
+/// `csv` tells a record's line without the blank lines before it, and a line short where lines end
+/// in CR LF. The line that the reader stands on after a record is right, if every line ends in LF.
+pub(super) struct Records<'a, R> {
+    reader: Reader<LineFeeds<R>>,
+    origin: &'a str,
+    /// The fields, without blanks around them.
+    pub record: StringRecord,
+    /// The line on which the record ends, from 1.
+    pub line: u64,
+}
+
+impl<'a, R: Read> Records<'a, R> {
+    pub fn new(reader: R, origin: &'a str, delimiter: u8) -> Self {
+        let reader = LineFeeds { inner: reader, after_return: false, line_open: false };
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).delimiter(delimiter).trim(Trim::All);
+        let reader = builder.from_reader(reader);
+        Self { reader, origin, record: StringRecord::new(), line: 0 }
+    }
+
+    /// Reads the next record into `record`; false at the end.
+    pub fn advance(&mut self) -> Result<bool> {
+        let read = self.reader.read_record(&mut self.record);
+        self.line = self.reader.position().line().saturating_sub(1);
+        read.map_err(|error| self.error(error))
+    }
+
+    /// Says that the current record is wrong.
+    pub fn wrong(&self, problem: impl Into<String>) -> Error {
+        let (origin, problem) = (self.origin.into(), problem.into());
+        Error::Parse { origin, line: Some(self.line), problem }
+    }
+
+    fn error(&self, error: csv::Error) -> Error {
+        let message = error.to_string();
+        match error.into_kind() {
+            ErrorKind::Io(source) => Error::Io { path: self.origin.into(), source },
+            ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                self.wrong(format!("expected {expected_len} fields as in the first, found {len}"))
+            }
+            ErrorKind::Utf8 { err, .. } => {
+                self.wrong(format!("column {} (from 0) is not UTF-8", err.field()))
+            }
+            _ => self.wrong(message),
+        }
+    }
+}
+
+/// Makes every line end in LF: those that end in CR or CR LF, and a last one that has no end.
+struct LineFeeds<R> {
+    inner: R,
+    after_return: bool,
+    line_open: bool,
+}
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let got = self.inner.read(buffer)?;
+            if got == 0 {
+                if !std::mem::take(&mut self.line_open) {
+                    return Ok(0);
+                }
+                buffer[0] = b'\n';
+                return Ok(1);
+            }
+            let mut kept = 0;
+            for i in 0..got {
+                let byte = buffer[i];
+                let ends_return = std::mem::replace(&mut self.after_return, byte == b'\r');
+                if !(ends_return && byte == b'\n') {
+                    buffer[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    kept += 1;
+                }
+            }
+            if kept > 0 {
+                self.line_open = buffer[kept - 1] != b'\n';
+                return Ok(kept);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<u64> {
+        let mut records = Records::new(text.as_bytes(), "test", b',');
+        let mut lines = Vec::new();
+        while records.advance().unwrap() {
+            lines.push(records.line);
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_count_whatever_ends_them() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["", "", "a,y", "1,0", "", "", "2,1"].join(end);
+            assert_eq!(lines(&text), [3, 4, 7], "{end:?}");
+            assert_eq!(lines(&(text + end)), [3, 4, 7], "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_over_several_lines_counts_by_its_last() {
+        assert_eq!(lines("a,y\n\"1\n\n\",2\n3,4\n"), [1, 4, 5]);
+    }
+
+    #[test]
+    fn line_ends_may_fall_between_two_reads() {
+        let parts = io::Cursor::new("a\r").chain("\nb\r".as_bytes()).chain("\n\nc".as_bytes());
+        let mut text = String::new();
+        let mut feeds = LineFeeds { inner: parts, after_return: false, line_open: false };
+        feeds.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a\nb\n\nc\n");
+    }
+}
