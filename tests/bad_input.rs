@@ -40,8 +40,8 @@ fn models_that_cannot_be_built() {
         (start().activation(Activation::LeakyRelu { slope: -1.0 }), &["leaky_relu", "slope", "-1"]),
         (start().activation(Activation::Elu { alpha: f32::NAN }), &["elu", "alpha", "NaN"]),
         (start().dense(usize::MAX, identity), &["layer 0", "memory"]),
-        (start().dense(usize::MAX / 1000, identity), &["layer 0", "memory"]),
-        (start().dense(1 << 40, identity), &["layer 0", "memory"]),
+        (start().dense(usize::MAX / 1000, identity), &["`layers`", "parameters", "memory"]),
+        (start().dense(1 << 42, identity), &["`layers`", "parameters", "memory"]),
         (Sequential::builder(usize::MAX).layer_norm(), &["layer 0 (layer norm)", "memory"]),
     ];
     for (builder, fragments) in table {
