@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
 
 from workloads import WORKLOADS
@@ -49,21 +50,23 @@ def report(peer, options, workload, versions, epochs, epochs_per_call=1):
         if seconds > 0.05 or seconds > options.seconds / 4:
             break
         calls *= 2
-    calls = max(1, round(options.seconds / (seconds / calls)))
-    start = time.perf_counter()
-    epochs(epochs_per_call * calls)
-    seconds = time.perf_counter() - start
-    done = calls * epochs_per_call
+    # The median over runs this long, as unisono's program takes it over epochs.
+    rates, runs = [], max(1, round(options.seconds / seconds))
     rows = workload.rows // workload.batch * workload.batch
+    for _ in range(runs):
+        start = time.perf_counter()
+        epochs(epochs_per_call * calls)
+        rates.append(rows * epochs_per_call * calls / (time.perf_counter() - start))
+    rate = statistics.median(rates)
     print(
         json.dumps(
             {
                 "program": peer,
                 "variant": options.variant,
                 "workload": options.workload,
-                "rows_per_s": rows * done / seconds,
-                "epoch_s": seconds / done,
-                "epochs": done,
+                "rows_per_s": rate,
+                "epoch_s": rows / rate,
+                "epochs": epochs_per_call * calls * runs,
                 "threads": options.threads,
                 "versions": {"python": platform.python_version(), **versions},
             }
