@@ -377,7 +377,7 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// The epoch's permutation is a function of seed and epoch, whatever came before.
-fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
     for (row, slot) in order.iter_mut().enumerate() {
         *slot = row as u32;
     }
