@@ -33,3 +33,8 @@ pub use train::{
     EpochReport, Flow, History, Observer, Progress, StepReport, StopReason, TrainConfig, Trainer,
     train_parallel,
 };
+
+/// The README's program compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -83,11 +83,6 @@ impl<'a> RowsMut<'a> {
         &mut self.data[r * self.stride..][..self.cols]
     }
 
-    /// The same rows to read.
-    pub fn as_rows(&self) -> Rows<'_> {
-        Rows { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
-    }
-
     /// The same rows for a shorter time.
     pub fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }

@@ -91,7 +91,7 @@ fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
     let n = x.len() as f32;
     let mut sum = f32x16::splat(simd, 0.0);
     for k in (0..x.len()).step_by(LANES) {
-        sum = sum + load(simd, x, k, 0.0);
+        sum += load(simd, x, k, 0.0);
     }
     let mean = sum16(simd, sum) / n;
     let mut squares = f32x16::splat(simd, 0.0);
@@ -126,7 +126,7 @@ fn backward_row<S: Simd>(
     for k in (0..x.len()).step_by(LANES) {
         let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
         let xhat = (load(simd, x, k, mean) - mean) * inverse;
-        sum = sum + g;
+        sum += g;
         product = g.mul_add_precise(xhat, product);
     }
     let (mean_g, mean_gx) = (sum16(simd, sum) / n, sum16(simd, product) / n);

@@ -6,7 +6,6 @@
 //!
 //! | function | largest error | where |
 //! |---|---|---|
-//! | [`exp`] | 1.0 ulp | everywhere; overflow is inf, underflow gradual |
 //! | [`exp_nonpositive`] | 1.0 ulp | x <= 0; below 2^-126 it is 0 |
 //! | [`expm1_nonpositive`] | 1.0 ulp | x <= 0 |
 //! | [`tanh`] | 2.5 ulp | everywhere |
@@ -52,17 +51,6 @@ fn power<S: Simd>(n: i32x16<S>) -> f32x16<S> {
     ((n << 23) + (127 << 23)).bitcast()
 }
 
-/// exp(x). The power of two is multiplied in two halves, for neither leaves the normal numbers.
-#[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let x = x.simd_lt(-104.0).select(f32x16::splat(simd, -104.0), x);
-    let x = x.simd_gt(89.0).select(f32x16::splat(simd, 89.0), x);
-    let (n, p) = reduce(simd, x);
-    let n = n - MAGIC.to_bits() as i32;
-    let half = n >> 1;
-    (p + 1.0) * power(half) * power(n - half)
-}
-
 /// exp(x) for x <= 0; what would be subnormal is 0.
 #[inline(always)]
 pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
@@ -103,15 +91,6 @@ mod tests {
     /// Zero where the functions flush.
     fn flushed(y: f64) -> f64 {
         if y.abs() < f64::from(f32::MIN_POSITIVE) { 0.0 } else { y }
-    }
-
-    #[test]
-    fn exp_is_within_its_error_everywhere() {
-        let f = |x: &[f32]| every_level!(x, simd, v => exp(simd, v));
-        assert!(largest_ulp_error(f, f64::exp, |_| true) <= 1.0);
-        let y = f(&[0.0, -200.0, 100.0, f32::INFINITY, f32::NEG_INFINITY, -103.0, f32::NAN]);
-        assert_eq!(y[..5], [1.0, 0.0, f32::INFINITY, f32::INFINITY, 0.0]);
-        assert!(y[5].is_subnormal() && y[6].is_nan());
     }
 
     #[test]

@@ -31,13 +31,7 @@ pub(crate) struct Cut {
 
 impl Cut {
     /// Cuts `rows` rows into min(`shards`, rows / 16) shards, and these into blocks for `workers`.
-    pub fn new(rows: usize, shards: usize, workers: usize) -> Self {
-        let mut cut = Self::default();
-        cut.recut(rows, shards, workers);
-        cut
-    }
-
-    /// The same in place, without allocating where it was as large before.
+    /// It allocates nothing where it was cut as finely before.
     pub fn recut(&mut self, rows: usize, shards: usize, workers: usize) {
         let shards = shards.min(rows / ROWS_PER_SHARD).max(1);
         let start = |s: usize| s * rows / shards;
@@ -67,13 +61,19 @@ impl Cut {
 mod tests {
     use super::*;
 
+    fn cut(rows: usize, shards: usize, workers: usize) -> Cut {
+        let mut cut = Cut::default();
+        cut.recut(rows, shards, workers);
+        cut
+    }
+
     #[test]
     fn the_rows_and_the_configured_number_decide_the_shards() {
         for (rows, shards, expected) in
             [(256, 16, 16), (24, 16, 1), (5, 16, 1), (47, 16, 2), (100, 4, 4), (1, 1, 1)]
         {
             for workers in [1, 2, 3, 7, 64] {
-                assert_eq!(Cut::new(rows, shards, workers).shards.len(), expected);
+                assert_eq!(cut(rows, shards, workers).shards.len(), expected);
             }
         }
     }
@@ -82,7 +82,7 @@ mod tests {
     fn every_row_lies_in_one_shard_and_block_in_order() {
         for rows in [1, 15, 16, 33, 100, 1000, 5000] {
             for workers in [1, 2, 3, 16] {
-                let cut = Cut::new(rows, 13, workers);
+                let cut = cut(rows, 13, workers);
                 let mut next = 0;
                 for shard in &cut.shards {
                     let first = cut.blocks[shard.block].start;

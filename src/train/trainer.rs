@@ -195,7 +195,7 @@ impl<'a> Trainer<'a> {
     pub fn history(&self) -> History {
         History {
             epochs: self.reports.clone(),
-            stopped: self.stopped.clone().unwrap_or(StopReason::Epochs),
+            stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
             shards: self.config.shards,
         }
@@ -313,7 +313,7 @@ impl<'a> Trainer<'a> {
             rows_per_s: epoch.rows as f64 / epoch.seconds.max(1e-9),
         };
         self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
-        self.reports.push(report.clone());
+        self.reports.push(report);
         let verdict = self.verdict(&report);
         self.stopped = self.stopped.take().or(verdict);
         self.tell(&report)?;
@@ -377,7 +377,7 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// The epoch's permutation is a function of seed and epoch, whatever came before.
-fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
     for (row, slot) in order.iter_mut().enumerate() {
         *slot = row as u32;
     }

@@ -152,7 +152,7 @@ fn tree_sum(
     }
     let add = |sum: &mut [f32], waiting: &[f32]| {
         for (sum, waiting) in sum.iter_mut().zip(waiting) {
-            *sum = waiting + *sum;
+            *sum += waiting;
         }
     };
     for s in 0..shards {

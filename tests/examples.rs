@@ -1,0 +1,105 @@
+//! The example programs as a user starts them: as processes, with right and wrong arguments.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The built example, which `cargo test` puts beside this test.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !path.exists() {
+        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+        build.args(["build", "--example", name]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "{name} does not build");
+    }
+    path
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    Command::new(example(name)).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn iris_prints_summary_history_and_score() {
+    let output = run("iris", &[]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for expected in ["dense 4 -> 3", "total 35", "rows/s", "100 epochs", "test: loss", "accuracy"] {
+        assert!(printed.contains(expected), "{expected} is missing in:\n{printed}");
+    }
+}
+
+#[test]
+fn custom_layer_has_one_fingerprint() {
+    let printed = text(&run("custom_layer", &[]).stdout);
+    let prints: Vec<&str> =
+        printed.lines().filter_map(|line| line.split("fingerprint ").nth(1)).collect();
+    assert_eq!(prints.len(), 2, "{printed}");
+    assert_eq!(prints[0], prints[1]);
+}
+
+#[test]
+fn throughput_prints_one_line_of_json() {
+    let csv = std::env::temp_dir().join(format!("unisono-examples-{}.csv", std::process::id()));
+    std::fs::write(&csv, "a,b,kind\n0,1,x\n1,0,y\n0,2,x\n2,0,y\n").unwrap();
+    let from_csv = format!("csv:{}:kind", csv.display());
+    let cases = [
+        ("iris", "4,4,3"),
+        ("digits", "64,20,10"),
+        ("synthetic-classification:300", "5,6,2"),
+        (from_csv.as_str(), "2,3,2"),
+    ];
+    for (data, layers) in cases {
+        let output = run("throughput", &["--data", data, "--layers", layers, "--json"]);
+        assert!(output.status.success(), "{data}: {}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(text(&output.stdout).trim().lines().count(), 1);
+        for key in ["rows_per_s", "epoch_s", "gflops", "final_train_loss", "threads", "shards"] {
+            assert!(
+                report[key].as_f64().is_some_and(|value| value > 0.0),
+                "{data}: {key} {report}"
+            );
+        }
+        assert!(report["simd"].is_string() && report["fingerprint"].is_string(), "{report}");
+    }
+    std::fs::remove_file(csv).unwrap();
+    let mse =
+        ["--data", "synthetic-regression:200", "--layers", "4,5,2", "--loss", "mse", "--json"];
+    let one = run("throughput", &[&mse[..], &["--threads", "1", "--exact"]].concat());
+    let two = run("throughput", &[&mse[..], &["--threads", "2", "--exact"]].concat());
+    let print = |output: &Output| -> Value {
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["fingerprint"].clone()
+    };
+    assert_eq!(print(&one), print(&two));
+}
+
+#[test]
+fn wrong_arguments_are_named_with_exit_code_2() {
+    for (name, arguments, expected) in [
+        ("throughput", &["--speed", "9"][..], "--speed"),
+        ("throughput", &["--batch", "many"], "--batch"),
+        ("throughput", &["--threads"], "--threads"),
+        ("throughput", &["--activation", "swish"], "swish"),
+        ("fashion_mnist", &["--epochs", "x"], "--epochs"),
+        ("fashion_mnist", &["--fast"], "--fast"),
+    ] {
+        let output = run(name, arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+    let missing = run("fashion_mnist", &["no/such/folder"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("no/such/folder"));
+}
