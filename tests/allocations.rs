@@ -8,7 +8,7 @@ mod common;
 use std::alloc::System;
 use std::sync::{Arc, Mutex};
 
-use common::{classes, values};
+use common::{classes, make_steps, values};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 use unisono::{
     Activation, Adam, Clip, CrossEntropy, Dataset, EpochReport, Flow, MeanSquaredError, Sequential,
@@ -97,9 +97,7 @@ fn steps() {
         let config = config.batch_size(40).epochs(200).exact_threads(threads);
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         let mut step = |count: usize| {
-            (0..count).for_each(|_| {
-                trainer.step().unwrap();
-            });
+            make_steps(&mut trainer, count);
             GLOBAL.stats()
         };
         let stats = [step(9), step(300)];

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Scale, classes, values, weights};
+use common::{Scale, classes, make_steps, values, weights};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, array};
 use unisono::{
     Activation, Adam, Clip, CrossEntropy, Dataset, EpochReport, Error, Flow, Init, Layer,
@@ -166,9 +166,7 @@ fn an_observers_panic_or_error_ends_training_after_its_step() {
     ] {
         let mut expected = untrained.clone();
         let mut trainer = Trainer::new(&mut expected, &data, &config).unwrap();
-        (0..step.unwrap_or(3)).for_each(|_| {
-            trainer.step().unwrap();
-        });
+        make_steps(&mut trainer, step.unwrap_or(3));
         let mut model = untrained.clone();
         let config = config.clone().exact_threads(threads).observer(Troublemaker { step, panics });
         let error = train_parallel(&mut model, &data, &config).unwrap_err();
@@ -212,11 +210,25 @@ fn a_learning_rate_that_blows_up_is_found_at_its_step() {
         assert!(good > 0, "the first loss is fine");
         let mut expected = net;
         let mut trainer = Trainer::new(&mut expected, &data, &config).unwrap();
-        (0..good).for_each(|_| {
-            trainer.step().unwrap();
-        });
+        make_steps(&mut trainer, good);
         assert!(matches!(trainer.step(), Err(Error::NonFinite { .. })));
         assert_eq!(model.fingerprint(), expected.fingerprint());
+    }
+}
+
+/// The square of 1e20 is beyond an f32, its slope is not.
+#[test]
+fn an_infinite_loss_with_finite_gradients_does_not_reach_the_weights() {
+    for (net, threads) in nets().into_iter().zip([1, 2]) {
+        let data = values(32, 60, 2, 1);
+        let far = data.values().unwrap().mapv(|_| 1e20);
+        let data = Dataset::regression(data.x().to_owned(), far).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e-9)).exact_threads(threads);
+        let mut model = net.clone();
+        let error = train_parallel(&mut model, &data, &config).unwrap_err();
+        let expected = Error::NonFinite { what: "the loss", epoch: 1, step: 1 };
+        assert_eq!(error.to_string(), expected.to_string());
+        assert_eq!(model.fingerprint(), net.fingerprint());
     }
 }
 

@@ -1,5 +1,4 @@
-//! Whole models against finite differences in f64: every layer, activation and loss, odd widths,
-//! several shards.
+//! Whole models against finite differences in f64: every layer, activation, loss, odd widths, shards.
 //!
 //! The reference is a forward pass by the definitions, one number at a time. It knows nothing of
 //! panels, blocks or derivatives: its gradient is the slope of its loss.

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{classes, matrix, values, yes_or_no};
+use common::{classes, make_steps, matrix, values, yes_or_no};
 use ndarray::{Array2, s};
 use unisono::{
     Activation, Adam, BinaryCrossEntropy, CrossEntropy, Dataset, EarlyStopping, EpochReport, Flow,
@@ -130,9 +130,7 @@ fn an_observer_stops_after_a_step() {
     let mut expected = model.clone();
     let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(10);
     let mut trainer = Trainer::new(&mut expected, &data, &config).unwrap();
-    (0..14).for_each(|_| {
-        trainer.step().unwrap();
-    });
+    make_steps(&mut trainer, 14);
     let notes = Notes { stop_at: Some((2, 4)), ..Notes::default() };
     let history = train_parallel(&mut model, &data, &config.observer(notes)).unwrap();
     assert_eq!(history.stopped, StopReason::Observer);

@@ -109,6 +109,13 @@ impl Layer for Scale {
     }
 }
 
+/// Makes steps that have to succeed.
+pub fn make_steps(trainer: &mut Trainer, count: usize) {
+    for _ in 0..count {
+        trainer.step().unwrap();
+    }
+}
+
 /// A model's parameters by name.
 pub type Weights = BTreeMap<String, ArrayD<f32>>;
 
