@@ -322,23 +322,19 @@ fn flops_per_row(widths: &[usize]) -> f64 {
     3.0 * all - product(&widths[..2])
 }
 
-/// The fused-multiply-add peak of one core: the best of five runs of 20 ms or more.
+/// The fused-multiply-add peak of one core: the best of 50 runs, so short that other processes leave
+/// some of them alone.
 fn gflops_peak() -> f64 {
-    let mut rounds = 1_000;
-    let mut best = 0.0_f64;
-    let mut runs = 0;
-    while runs < 5 {
+    let timed = |rounds: usize| {
         let start = Instant::now();
         let flops = fma_peak(rounds);
-        let seconds = start.elapsed().as_secs_f64();
-        if seconds < 0.02 {
-            rounds *= 4;
-        } else {
-            best = best.max(flops / seconds / 1e9);
-            runs += 1;
-        }
+        (flops, start.elapsed().as_secs_f64())
+    };
+    let mut rounds = 1_000;
+    while timed(rounds).1 < 1e-3 {
+        rounds *= 2;
     }
-    best
+    (0..50).map(|_| timed(rounds)).map(|(flops, s)| flops / s / 1e9).fold(0.0, f64::max)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
