@@ -1,15 +1,18 @@
-//! The kernels by themselves, for the benches of this crate; no part of the interface.
+//! The kernels and the phases of a step by themselves, for the benches of this crate; no part of
+//! the interface.
 
 use std::hint::black_box;
 
 use fearless_simd::{Simd, SimdBase, f32x16};
 
-use crate::rows::{Rows, RowsMut, stride};
+use crate::optim::{Adam, Clip, Optimizer};
+use crate::rows::{Rows, RowsMut, padded, stride};
 use crate::simd::Fma;
-use crate::simd::dispatch;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
+use crate::simd::{self, dispatch};
+pub use crate::train::{Phase, PhaseClock};
 
 /// A dense layer's three products on data of their own.
 pub struct Products {
@@ -36,7 +39,7 @@ impl Products {
             weights: fill(layout.weights_len()),
             transpose: fill(layout.transpose_len()),
             scratch: vec![0.0; scratch_len(1024)],
-            bias: fill(crate::rows::padded(outputs)),
+            bias: fill(padded(outputs)),
         }
     }
 
@@ -77,6 +80,71 @@ impl Products {
                 |s| (x.slice(range(s)), dy.slice(range(s))), &mut self.scratch, grads));
         }
         black_box(&mut self.weights);
+    }
+}
+
+/// What [`Elementwise`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// The exponential of what is not positive, as softmax takes it.
+    Exp,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The logistic function.
+    Sigmoid,
+    /// Adam's update of parameters and state.
+    AdamUpdate,
+}
+
+impl Function {
+    /// Names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exp => "exp",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::AdamUpdate => "adam_update",
+        }
+    }
+}
+
+/// Values that functions are applied to one by one.
+pub struct Elementwise {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    slots: [Vec<f32>; 2],
+}
+
+impl Elementwise {
+    /// About `values` values (a multiple of 16) between -8 and 0.
+    pub fn new(values: usize) -> Self {
+        let n = padded(values);
+        let x = (0..n).map(|i| (i % 1021) as f32 / 1021.0 * 8.0 - 8.0).collect();
+        Self { x, y: vec![0.0; n], slots: [vec![0.0; n], vec![0.0; n]] }
+    }
+
+    /// Applies a function to every value; the optimizer takes the values as gradients.
+    pub fn run(&mut self, function: Function) {
+        let (x, y) = (&self.x[..], &mut self.y[..]);
+        match function {
+            Function::Exp => dispatch!(s => map(s, x, y, |v| simd::exp_nonpositive(s, v))),
+            Function::Tanh => dispatch!(s => map(s, x, y, |v| simd::tanh(s, v))),
+            Function::Sigmoid => dispatch!(s => map(s, x, y, |v| simd::sigmoid(s, v))),
+            Function::AdamUpdate => {
+                let step = Optimizer::from(Adam::default()).prepare(9, 1e-3, Clip::None.scale(0.0));
+                let [a, b] = &mut self.slots;
+                step.update(y, x, [a, b, &mut []]);
+            }
+        }
+        black_box(&mut self.y);
+    }
+}
+
+#[inline(always)]
+fn map<S: Simd>(simd: S, x: &[f32], y: &mut [f32], f: impl Fn(f32x16<S>) -> f32x16<S>) {
+    let (x, y) = (x.as_chunks::<16>().0, y.as_chunks_mut::<16>().0);
+    for (x, y) in x.iter().zip(y) {
+        f(f32x16::load_array_ref(simd, x)).store_array(y);
     }
 }
 

@@ -1,246 +1,200 @@
-//! Wrong input to models, training, prediction and evaluation: each is an error that names it.
+//! Wrong models, configurations, weights and predictions: each comes back as an error that says
+//! what is wrong, and the model stays as it was. (Wrong data: `bad_data.rs`.)
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, array};
+mod common;
+
+use std::fmt::Debug;
+
+use common::{classes, matrix, values, yes_or_no};
+use ndarray::{Array, Array2, array};
 use unisono::{
-    Activation, Adam, BinaryCrossEntropy, Clip, CrossEntropy, Dataset, EarlyStopping, EpochReport,
-    Error, Flow, Huber, Layer, Loss, MeanSquaredError, Observer, Result, Schedule, Sequential, Sgd,
-    TrainConfig, Trainer, datasets, train_parallel,
+    Activation, Adagrad, Adam, AdamW, BinaryCrossEntropy, Clip, CrossEntropy, EarlyStopping, Error,
+    Huber, Loss, MeanSquaredError, Optimizer, Result, RmsProp, Schedule, Sequential,
+    SequentialBuilder, Sgd, TrainConfig, Trainer, train_parallel,
 };
 
+fn assert_error<T: Debug>(result: Result<T>, fragments: &[&str]) {
+    let message = result.expect_err(fragments[0]).to_string();
+    for fragment in fragments {
+        assert!(message.contains(fragment), "{fragment:?} is not in: {message}");
+    }
+}
+
 fn model() -> Sequential {
-    Sequential::builder(4)
-        .dense(5, Activation::Relu)
-        .dense(3, Activation::Softmax)
-        .build(1)
-        .unwrap()
-}
-
-fn data() -> Dataset {
-    datasets::iris()
-}
-
-fn config() -> TrainConfig {
-    TrainConfig::new(CrossEntropy::default(), Adam::default())
-}
-
-#[track_caller]
-fn assert_error<T>(result: Result<T>, expected: &str) {
-    match result {
-        Ok(_) => panic!("expected an error with {expected:?}"),
-        Err(error) => {
-            let text = error.to_string();
-            assert!(text.contains(expected), "expected {expected:?} in {text:?}");
-        }
-    }
+    let builder = Sequential::builder(4).dense(6, Activation::Relu);
+    builder.dense(3, Activation::Softmax).build(1).unwrap()
 }
 
 #[test]
-fn senseless_configurations_are_named() {
-    let cases: Vec<(TrainConfig, &str)> = vec![
-        (config().epochs(0), "`epochs` expected at least 1, found 0"),
-        (config().batch_size(0), "`batch_size` expected at least 1, found 0"),
-        (config().threads(0), "`threads` expected at least 1, found 0"),
-        (config().exact_threads(0), "`threads`"),
-        (config().threads(1 << 20), "`threads` expected at most 4096"),
-        (config().shards(0), "`shards` expected at least 1, found 0"),
-        (config().loss_threshold(f64::NAN), "`loss_threshold`"),
-        (config().early_stopping(EarlyStopping::new(3)), "needs a validation set"),
-        (config().clip(Clip::Norm(0.0)), "`clip` expected a finite limit above 0"),
-        (config().clip(Clip::Value(f32::NAN)), "`clip`"),
-        (config().schedule(Schedule::Step { every: 0, gamma: 0.1 }), "`every`"),
-        (config().schedule(Schedule::Exponential { gamma: -1.0 }), "`gamma`"),
-        (config().batch_size(200).drop_last(true), "the 150 rows of the data"),
-        (TrainConfig::new(CrossEntropy::default(), Adam::new(-1.0)), "`lr`"),
-        (TrainConfig::new(CrossEntropy::default(), Adam::new(f64::NAN)), "`lr`"),
-        (TrainConfig::new(CrossEntropy::default(), Adam::default().beta1(1.0)), "`beta1`"),
-        (TrainConfig::new(CrossEntropy::default(), Adam::default().eps(0.0)), "`eps`"),
-        (TrainConfig::new(CrossEntropy::default(), Sgd::new(0.1).nesterov(true)), "nesterov"),
-        (
-            TrainConfig::new(CrossEntropy::default().label_smoothing(2.0), Adam::default()),
-            "label_sm",
-        ),
-        (
-            TrainConfig::new(CrossEntropy::default().class_weights([1.0]), Adam::default()),
-            "expected 3, found 1",
-        ),
-        (TrainConfig::new(MeanSquaredError, Adam::default()), "needs values as targets"),
-        (TrainConfig::new(Huber { delta: -1.0 }, Adam::default()), "`delta`"),
-        (TrainConfig::new(BinaryCrossEntropy::default(), Adam::default()), "binary-cross-entropy"),
+fn models_that_cannot_be_built() {
+    let start = || Sequential::builder(4);
+    let identity = Activation::Identity;
+    let table: [(SequentialBuilder, &[&str]); 13] = [
+        (start(), &["`layers`", "at least one", "`dense`"]),
+        (Sequential::builder(0).dense(1, identity), &["`inputs`", "at least 1"]),
+        (start().dense(0, identity), &["layer 0 (dense 0)", "at least 1"]),
+        (start().dense(5, Activation::Tanh).dense(0, identity), &["layer 2 (dense 0)"]),
+        (start().dropout(1.0), &["layer 0 (dropout 1)", "below 1, found 1"]),
+        (start().dropout(-0.1), &["at least 0", "-0.1"]),
+        (start().dropout(f32::NAN), &["dropout", "NaN"]),
+        (start().activation(Activation::LeakyRelu { slope: -1.0 }), &["leaky_relu", "slope", "-1"]),
+        (start().activation(Activation::Elu { alpha: f32::NAN }), &["elu", "alpha", "NaN"]),
+        (start().dense(usize::MAX, identity), &["layer 0", "memory"]),
+        (start().dense(usize::MAX / 1000, identity), &["`layers`", "parameters", "memory"]),
+        (start().dense(1 << 42, identity), &["`layers`", "parameters", "memory"]),
+        (Sequential::builder(usize::MAX).layer_norm(), &["layer 0 (layer norm)", "memory"]),
     ];
-    for (config, expected) in cases {
-        let mut model = model();
-        let before = model.fingerprint();
-        assert_error(train_parallel(&mut model, &data(), &config), expected);
-        assert_eq!(model.fingerprint(), before, "{expected}: the model changed");
+    for (builder, fragments) in table {
+        assert_error(builder.build(1), fragments);
     }
 }
 
 #[test]
-fn layers_that_do_not_fit_are_named() {
-    let dense = |n| Sequential::builder(4).dense(n, Activation::Relu);
-    assert_error(dense(0).build(1), "layer 0 (dense 0): output features");
-    assert_error(Sequential::builder(0).dense(3, Activation::Relu).build(1), "`inputs`");
-    assert_error(Sequential::builder(4).build(1), "`layers` expected at least one");
-    assert_error(dense(3).dropout(1.0).build(1), "layer 2 (dropout 1)");
-    assert_error(dense(3).dropout(f32::NAN).build(1), "layer 2 (dropout NaN)");
-    let leaky = Activation::LeakyRelu { slope: f32::INFINITY };
-    assert_error(Sequential::builder(4).dense(3, leaky).build(1), "layer 1");
-    let huge = usize::MAX / 8;
-    assert_error(Sequential::builder(huge).dense(huge, Activation::Relu).build(1), "layer 0");
-}
-
-#[test]
-fn data_that_do_not_fit_the_model_are_named() {
+fn configurations_that_make_no_sense() {
+    let config = || TrainConfig::new(CrossEntropy::default(), Adam::default());
+    let stopping = |stopping| config().validation(classes(9, 4, 3, 1)).early_stopping(stopping);
+    let plateau =
+        Schedule::ReduceOnPlateau { factor: 2.0, patience: 1, min_lr: 0.0, threshold: 0.0 };
+    let cosine = Schedule::CosineWarmup { warmup_steps: 9, total_steps: 9, min_lr: 0.0 };
+    let table: [(TrainConfig, &[&str]); 21] = [
+        (config().epochs(0), &["`epochs`", "at least 1, found 0"]),
+        (config().batch_size(0), &["`batch_size`", "at least 1, found 0"]),
+        (config().shards(0), &["`shards`", "at least 1, found 0"]),
+        (config().threads(0), &["`threads`", "at least 1, found 0"]),
+        (config().exact_threads(0), &["`threads`", "at least 1, found 0"]),
+        (config().exact_threads(usize::MAX), &["`threads`", "at most"]),
+        (config().loss_threshold(f64::NAN), &["`loss_threshold`", "NaN"]),
+        (config().early_stopping(EarlyStopping::new(1)), &["`early_stopping`", "validation"]),
+        (stopping(EarlyStopping::new(0)), &["`patience`", "found 0"]),
+        (stopping(EarlyStopping::new(1).min_delta(-1.0)), &["`min_delta`", "-1"]),
+        (config().drop_last(true).batch_size(31), &["`batch_size`", "30 rows", "found 31"]),
+        (config().clip(Clip::Norm(0.0)), &["`clip`", "above 0, found 0"]),
+        (config().clip(Clip::Value(f32::NAN)), &["`clip`", "NaN"]),
+        (config().schedule(Schedule::Step { every: 0, gamma: 0.1 }), &["`every`", "found 0"]),
+        (config().schedule(Schedule::Exponential { gamma: 0.0 }), &["`gamma`", "found 0"]),
+        (config().schedule(cosine), &["`total_steps`", "more than the 9"]),
+        (config().schedule(plateau), &["`factor`", "below 1, found 2"]),
+        (config().validation(classes(9, 5, 3, 1)), &["expected 4, found 5"]),
+        (config().validation(classes(9, 4, 5, 1)), &["outputs", "5 or more", "found 3"]),
+        (config().validation(values(9, 4, 2, 1)), &["columns of the targets", "found 2"]),
+        (config().validation(yes_or_no(9, 4, 2, 1)), &["columns of the targets", "found 2"]),
+    ];
+    let data = classes(30, 4, 3, 1);
     let mut model = model();
-    let wide = datasets::synthetic_classification(20, 7, 3, 1).unwrap();
-    let features = "features of the data (the model's inputs): expected 4, found 7";
-    assert_error(train_parallel(&mut model, &wide, &config()), features);
-    assert_error(model.evaluate(&wide), features);
-    assert_error(model.predict(wide.x()), features);
-    let with_wide = config().validation(wide);
-    assert_error(train_parallel(&mut model, &data(), &with_wide), features);
-    let classes = datasets::synthetic_classification(20, 4, 9, 1).unwrap();
-    assert_error(train_parallel(&mut model, &classes, &config()), "9 or more");
-    let values = datasets::synthetic_regression(20, 4, 2, 1).unwrap();
-    let mse = TrainConfig::new(MeanSquaredError, Adam::default());
-    assert_error(train_parallel(&mut model, &values, &mse), "expected 3, the model's outputs");
-    assert_error(train_parallel(&mut model, &values, &config()), "columns of the targets");
-    let beyond =
-        Dataset::regression(Array2::zeros((2, 4)), array![[0.0, 0.0, 2.0], [0.0, 1.0, 0.0]]);
-    assert_error(train_parallel(&mut model, &beyond.unwrap(), &config()), "a probability in 0..=1");
-    let nan = array![[0.0, 0.0, f32::NAN, 0.0]];
-    assert_error(model.predict(nan.view()), "row 0, column 2: expected a finite value, found NaN");
-    assert_error("hinge".parse::<Loss>(), "mse, mae, huber");
-    assert_error("swish".parse::<Activation>(), "relu");
+    let before = model.fingerprint();
+    for (config, fragments) in table {
+        assert_error(train_parallel(&mut model, &data, &config), fragments);
+        assert_error(Trainer::new(&mut model, &data, &config).map(|_| ()), fragments);
+    }
+    assert_eq!(model.fingerprint(), before);
 }
 
-/// Panics where it is told to.
-#[derive(Debug)]
-struct Bomb(&'static str);
-
-impl Bomb {
-    fn at(&self, place: &str) {
-        assert!(self.0 != place, "boom in {place}");
-    }
-}
-
-impl Layer for Bomb {
-    fn name(&self) -> String {
-        "bomb".into()
-    }
-    fn outputs(&self, inputs: usize) -> Result<usize> {
-        Ok(inputs)
-    }
-    fn tensors(&self, _: usize) -> Vec<(String, Vec<usize>)> {
-        vec![("weight".into(), vec![1])]
-    }
-    fn forward(&self, _: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
-        self.at("forward");
-        y.assign(&x);
-    }
-    fn backward(
-        &self,
-        _: &[f32],
-        _: ArrayView2<f32>,
-        _: ArrayView2<f32>,
-        dy: ArrayView2<f32>,
-        mut dx: ArrayViewMut2<f32>,
-    ) {
-        self.at("backward");
-        dx.assign(&dy);
-    }
-    fn param_grads(
-        &self,
-        _: &[f32],
-        _: ArrayView2<f32>,
-        _: ArrayView2<f32>,
-        _: ArrayView2<f32>,
-        _: &mut [f32],
-    ) {
-        self.at("param_grads");
+#[test]
+fn optimizers_that_make_no_sense() {
+    let table: [(Optimizer, &[&str]); 14] = [
+        (Sgd::new(-0.1).into(), &["`lr` of sgd", "-0.1"]),
+        (Sgd::new(f64::NAN).into(), &["`lr` of sgd", "NaN"]),
+        (Sgd::new(1e39).into(), &["`lr` of sgd", "finite"]),
+        (Sgd::new(0.1).momentum(1.0).into(), &["`momentum` of sgd", "below 1, found 1"]),
+        (Sgd::new(0.1).dampening(1.5).into(), &["`dampening` of sgd", "1.5"]),
+        (Sgd::new(0.1).nesterov(true).into(), &["`nesterov` of sgd", "momentum above 0"]),
+        (Sgd::new(0.1).weight_decay(-1.0).into(), &["`weight_decay` of sgd", "-1"]),
+        (RmsProp::new(0.1).alpha(1.0).into(), &["`alpha` of rmsprop", "found 1"]),
+        (RmsProp::new(0.1).eps(0.0).into(), &["`eps` of rmsprop", "found 0"]),
+        (Adagrad::new(0.1).lr_decay(-0.5).into(), &["`lr_decay` of adagrad", "-0.5"]),
+        (Adam::new(0.1).beta1(1.0).into(), &["`beta1` of adam", "found 1"]),
+        (Adam::new(0.1).beta2(-0.9).into(), &["`beta2` of adam", "-0.9"]),
+        (Adam::new(0.1).eps(f64::INFINITY).into(), &["`eps` of adam", "inf"]),
+        (AdamW::new(0.1).weight_decay(f64::NAN).into(), &["`weight_decay` of adamw", "NaN"]),
+    ];
+    let data = classes(30, 4, 3, 1);
+    for (optimizer, fragments) in table {
+        let config = TrainConfig::new(CrossEntropy::default(), optimizer);
+        assert_error(train_parallel(&mut model(), &data, &config), fragments);
     }
 }
 
 #[test]
-fn a_panic_in_a_layer_is_an_error_and_the_parameters_stay() {
-    for place in ["forward", "backward", "param_grads"] {
-        for threads in [1, 2] {
-            let builder = Sequential::builder(4).dense(6, Activation::Tanh).layer(Bomb(place));
-            let mut model = builder.dense(3, Activation::Softmax).build(1).unwrap();
-            let before = model.fingerprint();
-            let config = config().batch_size(64).exact_threads(threads);
-            let result = train_parallel(&mut model, &data(), &config);
-            assert!(matches!(&result, Err(Error::Panic { .. })), "{result:?}");
-            assert_error(result, &format!("boom in {place}"));
-            assert_eq!(model.fingerprint(), before, "{place} on {threads} threads");
-        }
-    }
-    let bomb = Sequential::builder(4).layer(Bomb("forward")).build(1).unwrap();
-    assert_error(bomb.predict(data().x()), "boom in forward");
-}
-
-struct Faulty(bool);
-
-impl Observer for Faulty {
-    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
-        assert!(!self.0, "an observer's panic");
-        Err(Error::Observer("disk full".into()))
+fn data_and_losses_that_do_not_fit_the_model() {
+    let cross = CrossEntropy::default;
+    let binary = BinaryCrossEntropy::default;
+    let three_values = values(9, 4, 3, 1);
+    let three_classes = classes(9, 4, 3, 1);
+    let table: [(Loss, &unisono::Dataset, &[&str]); 13] = [
+        (cross().into(), &classes(9, 5, 3, 1), &["features", "expected 4, found 5"]),
+        (cross().into(), &classes(9, 4, 7, 1), &["cross-entropy", "7 or more", "found 3"]),
+        (cross().into(), &three_values, &["target in row", "cross-entropy", "0..=1"]),
+        (cross().into(), &yes_or_no(9, 4, 2, 1), &["columns of the targets", "3", "found 2"]),
+        (cross().label_smoothing(1.5).into(), &three_classes, &["`label_smoothing`", "1.5"]),
+        (
+            cross().class_weights(vec![1.0; 2]).into(),
+            &three_classes,
+            &["`class_weights`", "found 2"],
+        ),
+        (
+            cross().class_weights(vec![1.0, 0.0, 1.0]).into(),
+            &three_classes,
+            &["`class_weights` at 1", "found 0"],
+        ),
+        (MeanSquaredError.into(), &three_classes, &["mse", "one_hot()"]),
+        (MeanSquaredError.into(), &values(9, 4, 2, 1), &["columns of the targets", "found 2"]),
+        (Huber { delta: 0.0 }.into(), &three_values, &["`delta` of huber", "found 0"]),
+        (binary().into(), &three_classes, &["binary-cross-entropy", "found 3"]),
+        (binary().into(), &three_values, &["target in row", "binary-cross-entropy", "0..=1"]),
+        (
+            binary().pos_weight(vec![f32::NAN]).into(),
+            &yes_or_no(9, 4, 3, 1),
+            &["`pos_weight` at 0", "NaN"],
+        ),
+    ];
+    for (loss, data, fragments) in table {
+        let config = TrainConfig::new(loss.clone(), Sgd::new(0.1));
+        assert_error(train_parallel(&mut model(), data, &config), fragments);
+        assert_error(model().evaluate_with(data, &loss), fragments);
     }
 }
 
 #[test]
-fn an_observer_s_error_or_panic_ends_the_training() {
-    for (panics, expected) in [(true, "an observer's panic"), (false, "observer: disk full")] {
-        let mut model = model();
-        let before = model.fingerprint();
-        let config = config().observer(Faulty(panics));
-        assert_error(train_parallel(&mut model, &data(), &config), expected);
-        assert_ne!(model.fingerprint(), before, "the finished epoch stays");
-    }
+fn predictions_and_weights_that_do_not_fit() {
+    let mut model = model();
+    let before = model.fingerprint();
+    let mut poisoned = matrix(5, 4, 1);
+    poisoned[(3, 2)] = f32::NAN;
+    assert_error(model.predict(poisoned.view()), &["row 3, column 2", "finite", "NaN"]);
+    poisoned[(3, 2)] = f32::NEG_INFINITY;
+    assert_error(model.predict_classes(poisoned.view()), &["row 3, column 2", "-inf"]);
+    assert_error(model.predict(matrix(5, 3, 1).view()), &["features", "expected 4, found 3"]);
+    assert_error(model.evaluate(&classes(5, 9, 3, 1)), &["features", "expected 4, found 9"]);
+    assert_error(model.evaluate(&values(5, 4, 2, 1)), &["columns", "found 2"]);
+    assert_error(model.weight("0.gamma"), &["\"0.gamma\"", "0.weight, 0.bias, 2.weight, 2.bias"]);
+    let zeros = |shape: &[usize]| Array::<f32, _>::zeros(shape);
+    assert_error(model.set_weight("1.weight", zeros(&[6]).view()), &["\"1.weight\""]);
+    assert_error(model.set_weight("0.weight", zeros(&[4, 6]).view()), &["[6, 4]", "[4, 6]"]);
+    assert_error(model.set_weight("0.bias", zeros(&[6, 1]).view()), &["[6]", "[6, 1]"]);
+    let infinite = array![0.0, f32::INFINITY, 0.0].into_dyn();
+    assert_error(model.set_weight("2.bias", infinite.view()), &["2.bias", "finite", "inf"]);
+    assert_eq!(model.fingerprint(), before);
+    assert_eq!(model.predict(Array2::zeros((0, 4)).view()).unwrap().dim(), (0, 3));
 }
 
 #[test]
-fn a_loss_that_blows_up_stops_before_it_reaches_the_weights() {
-    for hidden in [5, 400] {
-        let builder = Sequential::builder(4).dense(hidden, Activation::Relu);
-        let builder = builder.dense(hidden, Activation::Relu).dense(2, Activation::Identity);
-        let mut model = builder.build(1).unwrap();
-        let data = datasets::synthetic_regression(64, 4, 2, 1).unwrap();
-        let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e8)).epochs(50);
-        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
-        let (mut last, error) = (
-            0,
-            loop {
-                match trainer.step() {
-                    Ok(_) => {}
-                    Err(error) => break error,
-                }
-            },
-        );
-        last += trainer.model().fingerprint();
-        assert!(matches!(error, Error::NonFinite { .. }), "{error}");
-        assert!(error.to_string().contains("lower the learning rate"), "{error}");
-        drop(trainer);
-        assert_eq!(model.fingerprint(), last);
-        for name in model.weight_names() {
-            assert!(model.weight(&name).unwrap().iter().all(|v| v.is_finite()), "{name}");
-        }
-    }
+fn names_that_nobody_knows() {
+    assert_error("relu6".parse::<Activation>(), &["`activation`", "leaky_relu", "\"relu6\""]);
+    assert_error("hinge".parse::<Loss>(), &["`loss`", "cross-entropy", "\"hinge\""]);
+    assert_error("lion".parse::<Optimizer>(), &["`optimizer`", "lion"]);
+    assert_error("adam(lr=fast)".parse::<Optimizer>(), &["lr", "fast"]);
+    assert_error("ones".parse::<unisono::Init>(), &["`init`", "glorot_uniform", "\"ones\""]);
 }
 
-/// The loss is finite and its gradient is not: inputs of 1e30 meet output gradients of 1e15.
+/// Each error is of the kind that a program can match.
 #[test]
-fn an_infinite_gradient_never_reaches_the_weights() {
-    for outputs in [1, 12_000] {
-        let mut model =
-            Sequential::builder(3).dense(outputs, Activation::Identity).build(1).unwrap();
-        model.set_weight("0.weight", Array2::zeros((outputs, 3)).into_dyn().view()).unwrap();
-        let x = Array2::from_elem((2, 3), 1e30);
-        let y = Array2::from_elem((2, outputs), 1e15);
-        let data = Dataset::regression(x, y).unwrap();
-        let before = model.fingerprint();
-        let config = TrainConfig::new(MeanSquaredError, Sgd::new(1.0));
-        assert_error(train_parallel(&mut model, &data, &config), "a gradient is not finite");
-        assert_eq!(model.fingerprint(), before);
-    }
+fn errors_have_their_kind() {
+    let data = classes(9, 4, 3, 1);
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::default());
+    let error = |config: TrainConfig| train_parallel(&mut model(), &data, &config).unwrap_err();
+    assert!(matches!(error(config.clone().epochs(0)), Error::Config { field: "epochs", .. }));
+    let validation = config.validation(classes(9, 5, 3, 1));
+    assert!(matches!(error(validation), Error::Shape { .. }));
+    let built = Sequential::builder(4).dropout(2.0).build(0);
+    assert!(matches!(built.unwrap_err(), Error::Layer { index: 0, .. }));
 }

@@ -1,13 +1,18 @@
-//! The same bits on any number of threads, any SIMD level, and driven in any way.
+//! The promise: a trained model is a function of data, configuration and seed alone. The same bits
+//! on any number of threads, on any instruction set, driven by step or in one go.
 
-use std::process::Command;
+mod common;
 
+use std::process::{Child, Command, Stdio};
+
+use common::{Random, Scale, bits, classes, matrix, values, yes_or_no};
 use unisono::{
-    Activation, Adam, Clip, CrossEntropy, Dataset, History, MeanSquaredError, RmsProp, Sequential,
-    Sgd, SimdLevel, TrainConfig, Trainer, datasets, train_parallel,
+    Activation, Adagrad, Adam, AdamW, BinaryCrossEntropy, Clip, CrossEntropy, Dataset,
+    EarlyStopping, History, Huber, MeanSquaredError, RmsProp, Schedule, Sequential, Sgd, SimdLevel,
+    TrainConfig, Trainer, train_parallel,
 };
 
-/// A model, its data and how to train it.
+/// A model, what it learns from and how.
 struct Case {
     name: &'static str,
     model: Sequential,
@@ -15,175 +20,298 @@ struct Case {
     config: TrainConfig,
 }
 
-fn classes(rows: usize, layers: &[usize]) -> Dataset {
-    datasets::synthetic_classification(rows, layers[0], layers[layers.len() - 1], 3).unwrap()
+/// Everything that has to be the same.
+#[derive(Debug, Clone, PartialEq)]
+struct Outcome {
+    fingerprint: u64,
+    history: Vec<[Option<u64>; 5]>,
+    predictions: Vec<u32>,
+    score: (u64, Option<u64>),
 }
 
-fn dense(layers: &[usize], activation: Activation) -> Sequential {
-    let mut builder = Sequential::builder(layers[0]);
-    for &size in &layers[1..layers.len() - 1] {
-        builder = builder.dense(size, activation);
+impl Outcome {
+    /// One line, for another process to read.
+    fn line(&self) -> String {
+        let Self { fingerprint, history, predictions, score } = self;
+        format!("{fingerprint:016x} {history:x?} {:x?} {score:x?}", fold(predictions))
     }
-    builder.dense(layers[layers.len() - 1], Activation::Softmax).build(5).unwrap()
 }
 
-/// Odd widths, batches that shards do not divide, batches smaller than shards, a short last batch,
-/// dropout, normalisation, weights, clipping, and a model large enough for gradients that never
-/// reach memory.
-fn cases() -> Vec<Case> {
-    let adam = || TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).epochs(2);
-    let layers = [7, 33, 17, 3];
-    let large = [100, 250, 70, 12];
+fn fold(values: &[u32]) -> u64 {
+    values.iter().fold(0, |sum, &value| Random::new(sum ^ u64::from(value)).bits())
+}
+
+fn case(name: &'static str, model: Sequential, data: Dataset, config: TrainConfig) -> Case {
+    Case { name, model, data, config: config.epochs(2).seed(11) }
+}
+
+/// Dense nets of odd widths; the batches are not divisible by the shards, and the last is short.
+fn plain() -> Vec<Case> {
+    let deep = Sequential::builder(7)
+        .dense(33, Activation::Relu)
+        .dense(17, Activation::Tanh)
+        .dense(3, Activation::Softmax);
+    let single = Sequential::builder(5).dense(1, Activation::Sigmoid);
+    let wide = Sequential::builder(40).dense(250, Activation::Gelu).dense(12, Activation::Identity);
+    let smooth = Sequential::builder(6)
+        .dense(19, Activation::Silu)
+        .dense(18, Activation::Elu { alpha: 1.0 })
+        .dense(16, Activation::Softplus)
+        .dense(2, Activation::Identity);
     vec![
-        Case {
-            name: "odd widths, short last batch",
-            model: dense(&layers, Activation::Tanh),
-            data: classes(210, &layers),
-            config: adam().batch_size(101).shards(5),
-        },
-        Case {
-            name: "batch smaller than the shards",
-            model: dense(&[5, 4], Activation::Relu),
-            data: classes(50, &[5, 4]),
-            config: adam().batch_size(9),
-        },
-        Case {
-            name: "many shards",
-            model: dense(&layers, Activation::Gelu),
-            data: classes(700, &layers),
-            config: adam().batch_size(333).shards(64).clip(Clip::Norm(0.1)),
-        },
-        Case {
-            name: "dropout and layer norm, weighted classes",
-            model: Sequential::builder(7)
-                .dense(21, Activation::Relu)
-                .dropout(0.3)
-                .layer_norm()
-                .dense(3, Activation::Softmax)
-                .build(1)
-                .unwrap(),
-            data: classes(150, &layers),
-            config: TrainConfig::new(
-                CrossEntropy::default().class_weights([1.0, 0.3, 2.5]).label_smoothing(0.1),
-                RmsProp::new(0.01),
+        case(
+            "7-33-17-3, batches of 50 of 130 rows",
+            deep.build(1).unwrap(),
+            classes(130, 7, 3, 1),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(50),
+        ),
+        case(
+            "5-1, batches smaller than a shard",
+            single.build(2).unwrap(),
+            yes_or_no(23, 5, 1, 2),
+            TrainConfig::new(
+                BinaryCrossEntropy::default(),
+                Sgd::new(0.1).momentum(0.9).nesterov(true),
             )
-            .epochs(2)
-            .batch_size(100),
-        },
-        Case {
-            name: "large",
-            model: dense(&large, Activation::Silu),
-            data: classes(150, &large),
-            config: adam().batch_size(70).shards(3),
-        },
-        Case {
-            name: "regression",
-            model: Sequential::builder(9)
-                .dense(40, Activation::Sigmoid)
-                .dense(2, Activation::Identity)
-                .build(2)
-                .unwrap(),
-            data: datasets::synthetic_regression(130, 9, 2, 4).unwrap(),
-            config: TrainConfig::new(MeanSquaredError, Sgd::new(0.1).momentum(0.9).nesterov(true))
-                .epochs(2)
-                .batch_size(64),
-        },
+            .batch_size(7),
+        ),
+        case(
+            "40-250-12, five shards, clipped by norm, weighted classes",
+            wide.build(3).unwrap(),
+            classes(230, 40, 12, 3),
+            TrainConfig::new(
+                CrossEntropy::default()
+                    .class_weights((1..13).map(|w| w as f32).collect::<Vec<_>>()),
+                RmsProp::new(0.001).centered(true).momentum(0.5),
+            )
+            .batch_size(117)
+            .shards(5)
+            .clip(Clip::Norm(0.1)),
+        ),
+        case(
+            "6-19-18-16-2, clipped by value",
+            smooth.build(4).unwrap(),
+            values(150, 6, 2, 4),
+            TrainConfig::new(Huber { delta: 0.5 }, Adagrad::new(0.05))
+                .batch_size(64)
+                .shards(3)
+                .clip(Clip::Value(0.01))
+                .schedule(Schedule::Exponential { gamma: 0.7 }),
+        ),
     ]
 }
 
-/// Fingerprint, history and predictions after training on so many threads.
-fn train(case: &Case, threads: usize) -> (u64, History, Vec<u32>) {
-    let mut model = case.model.clone();
-    let config = case.config.clone().exact_threads(threads).validation(case.data.clone());
-    let history = train_parallel(&mut model, &case.data, &config).unwrap();
-    assert_eq!(history.threads, threads);
-    let predictions = model.predict(case.data.x()).unwrap();
-    (model.fingerprint(), history, predictions.iter().map(|v| v.to_bits()).collect())
+/// Dropout, a norm, a layer of the user's own, and more than 32,768 parameters.
+fn special() -> Vec<Case> {
+    let regularised = Sequential::builder(9)
+        .dropout(0.1)
+        .dense(45, Activation::LeakyRelu { slope: 0.01 })
+        .layer_norm()
+        .dropout(0.4)
+        .dense(4, Activation::Softmax);
+    let custom = Sequential::builder(11)
+        .dense(21, Activation::Relu)
+        .layer(Scale)
+        .dense(3, Activation::Identity);
+    let large = Sequential::builder(70)
+        .dense(300, Activation::Relu)
+        .dropout(0.2)
+        .dense(53, Activation::Tanh)
+        .dense(10, Activation::Softmax);
+    assert!(large.clone().build(0).unwrap().param_count() > 1 << 15);
+    let large_data = classes(93, 70, 10, 7);
+    vec![
+        case(
+            "9-45-4 with dropout and a norm",
+            regularised.build(5).unwrap(),
+            classes(119, 9, 4, 5),
+            TrainConfig::new(CrossEntropy::default().label_smoothing(0.1), AdamW::new(0.01))
+                .batch_size(100)
+                .shards(4),
+        ),
+        case(
+            "11-21-3 with a layer of the user's own",
+            custom.build(6).unwrap(),
+            values(140, 11, 3, 6),
+            TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(90),
+        ),
+        case(
+            "70-300-53-10, fused update",
+            large.clone().build(7).unwrap(),
+            large_data.clone(),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.001))
+                .batch_size(64)
+                .shards(3)
+                .validation(classes(41, 70, 10, 8))
+                .early_stopping(EarlyStopping::new(1)),
+        ),
+        case(
+            "70-300-53-10, clipped by norm",
+            large.build(8).unwrap(),
+            large_data,
+            TrainConfig::new(CrossEntropy::default(), Sgd::new(0.1).momentum(0.9))
+                .batch_size(64)
+                .clip(Clip::Norm(0.5)),
+        ),
+    ]
 }
 
-#[test]
-fn threads_change_no_bit() {
-    for case in cases() {
-        let (fingerprint, history, predictions) = train(&case, 1);
-        assert_ne!(fingerprint, case.model.fingerprint(), "{}: nothing was learned", case.name);
-        for threads in [2, 3, 4, 7, 16] {
-            let (other, other_history, other_predictions) = train(&case, threads);
-            assert_eq!(fingerprint, other, "{} on {threads} threads", case.name);
-            assert!(history.same_bits(&other_history), "{} on {threads} threads", case.name);
-            assert_eq!(predictions, other_predictions, "{} on {threads} threads", case.name);
-        }
-    }
+/// Blocks of rows are cut at 256: more rows than that in a block, and a net that is all rows.
+fn many_rows() -> Vec<Case> {
+    let model = Sequential::builder(3).dense(5, Activation::Tanh).dense(2, Activation::Identity);
+    vec![case(
+        "3-5-2, batches of 1,000 rows",
+        model.build(9).unwrap(),
+        values(1111, 3, 2, 9),
+        TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(1000).shards(3),
+    )]
 }
 
-/// Prints what the other levels are compared with; the parent test runs it in processes of its own,
-/// since a process has one level.
-#[test]
-fn child_prints_fingerprints() {
-    for case in cases() {
-        let (fingerprint, history, predictions) = train(&case, 2);
-        let losses: Vec<u64> = history.epochs.iter().map(|epoch| epoch.loss.to_bits()).collect();
-        let level = SimdLevel::current();
-        println!(
-            "bits {fingerprint:016x} {losses:x?} {:x?}",
-            &predictions[..predictions.len().min(9)]
-        );
-        println!("level {level}");
-    }
+fn all() -> Vec<Case> {
+    plain().into_iter().chain(special()).chain(many_rows()).collect()
 }
 
-fn run_at(level: SimdLevel) -> Vec<String> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_prints_fingerprints", "--nocapture"])
-        .env("UNISONO_SIMD", level.to_string())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains(&format!("level {level}\n")), "the child ran on another level: {text}");
-    text.lines().filter_map(|line| line.split_once("bits ")).map(|line| line.1.into()).collect()
-}
-
-#[test]
-fn simd_levels_change_no_bit() {
-    let levels = SimdLevel::ALL.into_iter().filter(|level| level.is_available());
-    let runs: Vec<_> = levels.map(|level| (level, run_at(level))).collect();
-    let (first, bits) = &runs[0];
-    assert_eq!(bits.len(), cases().len());
-    println!("levels compared: {}", runs.len());
-    for (level, other) in &runs[1..] {
-        assert_eq!(bits, other, "{first} and {level}");
-    }
-}
-
-#[test]
-fn steps_epochs_and_runs_end_with_the_same_bits() {
-    for case in cases() {
-        let (fingerprint, history, _) = train(&case, 1);
-        let config = case.config.clone().validation(case.data.clone());
-        let mut by_step = case.model.clone();
-        let mut trainer = Trainer::new(&mut by_step, &case.data, &config).unwrap();
-        while trainer.stopped().is_none() {
-            trainer.step().unwrap();
-        }
-        assert!(trainer.history().same_bits(&history), "{}", case.name);
-        assert_eq!(by_step.fingerprint(), fingerprint, "{}", case.name);
-        let mut by_epoch = case.model.clone();
-        let mut trainer = Trainer::new(&mut by_epoch, &case.data, &config).unwrap();
-        trainer.epoch().unwrap();
-        trainer.epoch().unwrap();
-        assert_eq!(by_epoch.fingerprint(), fingerprint, "{}", case.name);
-    }
-}
-
-#[test]
-fn seeds_and_shards_do_change_bits() {
-    let case = &cases()[2];
-    let fingerprint = train(case, 1).0;
-    let trained = |config: TrainConfig| {
-        let mut model = case.model.clone();
-        train_parallel(&mut model, &case.data, &config).unwrap();
-        model.fingerprint()
+fn outcome(model: &Sequential, history: &History, data: &Dataset) -> Outcome {
+    let row = |report: &unisono::EpochReport| {
+        [Some(report.loss), report.accuracy, report.val_loss, report.val_accuracy, Some(report.lr)]
+            .map(|figure| figure.map(f64::to_bits))
     };
-    assert_ne!(trained(case.config.clone().seed(1)), fingerprint);
-    assert_ne!(trained(case.config.clone().shards(7)), fingerprint);
+    let score = model.evaluate(data).unwrap();
+    let x = matrix(401, data.features(), 99);
+    Outcome {
+        fingerprint: model.fingerprint(),
+        history: history.epochs.iter().map(row).collect(),
+        predictions: bits(&model.predict(x.view()).unwrap()),
+        score: (score.loss.to_bits(), score.accuracy.map(f64::to_bits)),
+    }
+}
+
+fn train(case: &Case, threads: usize) -> (Outcome, History) {
+    let mut model = case.model.clone();
+    let config = case.config.clone().exact_threads(threads);
+    let history = train_parallel(&mut model, &case.data, &config).unwrap();
+    assert_ne!(model.fingerprint(), case.model.fingerprint(), "{}: nothing learned", case.name);
+    (outcome(&model, &history, &case.data), history)
+}
+
+fn assert_any_number_of_threads(cases: Vec<Case>) {
+    for case in cases {
+        let (expected, first) = train(&case, 1);
+        for threads in [2, 3, 4, 7, 16] {
+            let (found, history) = train(&case, threads);
+            assert_eq!(history.threads, threads);
+            assert!(history.same_bits(&first), "{}, {threads} threads: the history", case.name);
+            assert!(found == expected, "{}, {threads} threads: {found:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_plain() {
+    assert_any_number_of_threads(plain());
+}
+
+#[test]
+fn any_number_of_threads_special() {
+    assert_any_number_of_threads(special());
+}
+
+#[test]
+fn any_number_of_threads_many_rows() {
+    assert_any_number_of_threads(many_rows());
+}
+
+/// What the comparisons above would miss if a fingerprint were blind.
+#[test]
+fn seeds_and_shards_change_the_bits() {
+    let case = &special()[0];
+    let (expected, first) = train(case, 2);
+    for config in [case.config.clone().seed(12), case.config.clone().shards(1)] {
+        let other =
+            Case { name: case.name, model: case.model.clone(), data: case.data.clone(), config };
+        let (found, history) = train(&other, 2);
+        assert_ne!(found.fingerprint, expected.fingerprint);
+        assert_ne!(found.predictions, expected.predictions);
+        assert!(!history.same_bits(&first));
+    }
+}
+
+#[test]
+fn steps_epochs_and_runs_are_the_same() {
+    for case in all() {
+        let (expected, whole) = train(&case, 3);
+        for by_step in [true, false] {
+            let mut model = case.model.clone();
+            let config = case.config.clone().exact_threads(2);
+            let mut trainer = Trainer::new(&mut model, &case.data, &config).unwrap();
+            while trainer.stopped().is_none() {
+                if by_step {
+                    trainer.step().unwrap();
+                } else {
+                    trainer.epoch().unwrap();
+                }
+            }
+            let history = trainer.history();
+            assert!(history.same_bits(&whole), "{}", case.name);
+            assert_eq!(outcome(&model, &history, &case.data), expected, "{}", case.name);
+        }
+    }
+}
+
+/// Set in the processes that [`any_instruction_set`] starts.
+const CHILD: &str = "UNISONO_TEST_CHILD";
+
+/// Prints the level and every case's bits, where it runs as a child process.
+#[test]
+fn print_bits() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    println!("\nlevel={}", SimdLevel::current());
+    for case in all() {
+        println!("\nbits={}: {}", case.name, train(&case, 2).0.line());
+    }
+}
+
+fn start_child(level: SimdLevel) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["print_bits", "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .env("UNISONO_SIMD", level.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The level that a child process ran on, and the bits that it got.
+fn result(child: Child) -> (String, Vec<String>) {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let lines = |key: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned).collect()
+    };
+    (lines("level=").remove(0), lines("bits="))
+}
+
+/// The variable is read once a process, so each level gets a process of its own.
+#[test]
+fn any_instruction_set() {
+    let (lacking, levels): (Vec<_>, Vec<_>) =
+        SimdLevel::ALL.into_iter().partition(|level| !level.is_available());
+    for level in lacking {
+        eprintln!("skipped: this machine has no {level}");
+    }
+    let children: Vec<_> = levels.iter().map(|&level| start_child(level)).collect();
+    let own: Vec<String> =
+        all().iter().map(|case| format!("{}: {}", case.name, train(case, 1).0.line())).collect();
+    for (level, child) in levels.iter().zip(children) {
+        let (ran_on, found) = result(child);
+        assert_eq!(ran_on, level.to_string());
+        assert_eq!(found.len(), own.len(), "{level}");
+        for (found, own) in found.iter().zip(&own) {
+            assert_eq!(found, own, "{level} beside {}", SimdLevel::current());
+        }
+    }
 }

@@ -16,9 +16,12 @@ pub use layer_norm::LayerNorm;
 
 use crate::activation::Activation;
 use crate::rng::Stream;
-use crate::rows::padded;
+use crate::rows::{LANES, padded};
 use crate::simd::panels::WeightLayout;
 use crate::{Error, Result};
+
+/// Most parameters of a layer: what is sized by them stays within the address space.
+const MOST_PARAMS: usize = isize::MAX as usize / 32;
 
 /// Every layer a model can have.
 #[derive(Debug, Clone)]
@@ -74,7 +77,9 @@ impl Placed {
             return Err(Error::shape("output features", "at least 1", 0));
         }
         let mut placed = Self { kind, inputs, outputs, params: 0..0, transpose: 0..0 };
-        placed.params = params..params + placed.params_len()?;
+        let end = params.checked_add(placed.params_len()?).filter(|&end| end <= MOST_PARAMS);
+        let too_many = || Error::shape("parameters", "as many as memory can hold", "more");
+        placed.params = params..end.ok_or_else(too_many)?;
         placed.transpose = transpose..transpose + placed.transpose_len();
         Ok(placed)
     }
@@ -85,20 +90,26 @@ impl Placed {
     }
 
     fn params_len(&self) -> Result<usize> {
-        let too_large = || Error::shape("parameters", "as many as memory can hold", "more");
-        Ok(match &self.kind {
+        let padded = |n: usize| n.checked_next_multiple_of(LANES);
+        let len = match &self.kind {
             Kind::Dense(_) => {
-                let weights =
-                    padded(self.outputs).checked_mul(self.inputs).ok_or_else(too_large)?;
-                weights
-                    .checked_add(padded(self.outputs))
-                    .filter(|&n| n <= isize::MAX as usize / 32)
-                    .ok_or_else(too_large)?
+                let rows = self.inputs.checked_add(1);
+                rows.and_then(|rows| padded(self.outputs)?.checked_mul(rows))
             }
-            Kind::Activation(_) | Kind::Dropout(_) => 0,
-            Kind::LayerNorm(_) => 2 * padded(self.inputs),
-            Kind::Custom(_) => padded(self.tensors().iter().map(Tensor::len).sum()),
-        })
+            Kind::Activation(_) | Kind::Dropout(_) => Some(0),
+            Kind::LayerNorm(_) => padded(self.inputs).and_then(|n| n.checked_mul(2)),
+            Kind::Custom(_) => {
+                let tensors = self.tensors();
+                let mut shapes = tensors.iter().map(|tensor| &tensor.shape);
+                let len =
+                    |shape: &Vec<usize>| shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
+                shapes
+                    .try_fold(0, |sum: usize, shape| sum.checked_add(len(shape)?))
+                    .and_then(padded)
+            }
+        };
+        len.filter(|&n| n <= MOST_PARAMS)
+            .ok_or_else(|| Error::shape("parameters", "as many as memory can hold", "more"))
     }
 
     fn transpose_len(&self) -> usize {

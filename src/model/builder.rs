@@ -88,13 +88,23 @@ impl SequentialBuilder {
                 .map_err(|error| Error::Layer { index, layer, problem: error.to_string() })?;
             layers.push(placed);
         }
-        let mut params = vec![0.0; layers.last().map_or(0, |layer| layer.params.end)];
+        let mut params = zeros(layers.last().map_or(0, |layer| layer.params.end))?;
         for (index, layer) in layers.iter().enumerate() {
             let mut random = Stream::new(seed, Purpose::Init, 0, index as u64);
             layer.init(&mut params[layer.params.clone()], &mut random);
         }
         Ok(Sequential { layers, params, loss: None })
     }
+}
+
+/// Zeros, or an error where memory cannot hold them.
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut params = Vec::new();
+    params.try_reserve_exact(len).map_err(|_| {
+        Error::config("layers", format!("{len} parameters are more than memory can hold"))
+    })?;
+    params.resize(len, 0.0);
+    Ok(params)
 }
 
 fn describe(kind: &Kind) -> String {

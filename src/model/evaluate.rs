@@ -49,12 +49,16 @@ impl Sequential {
     pub fn evaluate_with(&self, data: &Dataset, loss: &Loss) -> Result<Score> {
         self.check_data(data)?;
         self.check_loss(loss, data)?;
-        let workers = worth(self.flops_per_row() / 3 * data.rows());
+        self.evaluate_on(data, loss, usize::MAX)
+    }
+
+    /// The same without checks, on the pool that the caller is on or else on `most` threads at most.
+    pub(crate) fn evaluate_on(&self, data: &Dataset, loss: &Loss, most: usize) -> Result<Score> {
+        let workers = worth(self.flops_per_row() / 3 * data.rows()).min(most);
         on_pool(workers, || self.evaluate_here(data, loss))
     }
 
-    /// The same on the pool that the caller is on.
-    pub(crate) fn evaluate_here(&self, data: &Dataset, loss: &Loss) -> Score {
+    fn evaluate_here(&self, data: &Dataset, loss: &Loss) -> Score {
         let fused_end = usize::from(loss.fuses(self.last_activation()));
         let forward = Forward::new(self, self.layers.len() - fused_end);
         let chunks = data.rows().div_ceil(CHUNK);

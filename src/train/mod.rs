@@ -19,5 +19,6 @@ pub use config::TrainConfig;
 pub use history::{EpochReport, History, StopReason};
 pub use observer::{Flow, Observer, Progress, StepReport};
 pub(crate) use plan::Plan;
+pub use step::{Phase, PhaseClock};
 pub(crate) use trainer::catch;
 pub use trainer::{Trainer, train_parallel};

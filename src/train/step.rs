@@ -1,5 +1,9 @@
 //! One optimizer step: blocks of rows forward and backward, then units of parameters.
 
+mod phases;
+
+pub use phases::{Phase, PhaseClock};
+
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};

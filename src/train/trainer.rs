@@ -183,8 +183,8 @@ impl<'a> Trainer<'a> {
     /// As [`train_parallel`].
     pub fn step(&mut self) -> Result<StepReport> {
         self.guarded(|trainer| {
-            let report = trainer.step_inside()?;
-            if trainer.epoch.step == trainer.steps_per_epoch() {
+            let (report, flow) = trainer.step_inside()?;
+            if trainer.ends_epoch(flow) {
                 trainer.end_epoch()?;
             }
             Ok(report)
@@ -228,14 +228,19 @@ impl<'a> Trainer<'a> {
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {
         loop {
-            self.step_inside()?;
-            if self.epoch.step == self.steps_per_epoch() {
+            let (_, flow) = self.step_inside()?;
+            if self.ends_epoch(flow) {
                 return self.end_epoch();
             }
         }
     }
 
-    fn step_inside(&mut self) -> Result<StepReport> {
+    /// Whether the last step ends its epoch: as its last one, or at an observer's word.
+    fn ends_epoch(&self, flow: Flow) -> bool {
+        flow == Flow::Stop || self.epoch.step == self.steps_per_epoch()
+    }
+
+    fn step_inside(&mut self) -> Result<(StepReport, Flow)> {
         let start = Instant::now();
         let steps = self.steps_per_epoch();
         if self.epoch.step == 0 && self.config.shuffle {
@@ -277,15 +282,17 @@ impl<'a> Trainer<'a> {
             loss: loss / normalizer,
             lr,
         };
+        let mut flow = Flow::Continue;
         if self.wants_steps {
             for observer in &self.config.observers {
                 let mut observer = observer.lock();
                 if observer.wants_steps() && observer.step(&report)? == Flow::Stop {
                     self.stopped = Some(StopReason::Observer);
+                    flow = Flow::Stop;
                 }
             }
         }
-        Ok(report)
+        Ok((report, flow))
     }
 
     /// Validates, reports, decides whether to go on.
@@ -307,13 +314,10 @@ impl<'a> Trainer<'a> {
         };
         self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
         self.reports.push(report);
-        if self.stopped.is_none() {
-            self.stopped = self.verdict(&report);
-        }
+        let verdict = self.verdict(&report);
+        self.stopped = self.stopped.take().or(verdict);
         self.tell(&report)?;
-        if let (Some(StopReason::EarlyStopping { .. }), false) =
-            (&self.stopped, self.best.is_empty())
-        {
+        if self.stopped.is_some() && !self.best.is_empty() {
             self.restore_best();
         }
         Ok(report)
@@ -321,7 +325,8 @@ impl<'a> Trainer<'a> {
 
     fn validate(&self) -> Result<Option<Score>> {
         let Some(data) = &self.config.validation else { return Ok(None) };
-        Ok(Some(self.model.evaluate_here(data, &self.config.loss)))
+        let most = most(self.config.threads);
+        self.model.evaluate_on(data, &self.config.loss, most).map(Some)
     }
 
     fn verdict(&mut self, report: &EpochReport) -> Option<StopReason> {
@@ -372,7 +377,7 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// The epoch's permutation is a function of seed and epoch, whatever came before.
-fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
     for (row, slot) in order.iter_mut().enumerate() {
         *slot = row as u32;
     }
@@ -381,10 +386,17 @@ fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
 
 /// How many workers a step of `flops` floating-point operations is worth.
 fn workers(threads: Threads, flops: usize) -> usize {
-    let most = match threads {
-        Threads::Exactly(n) => return n,
+    match threads {
+        Threads::Exactly(n) => n,
+        threads => most(threads).min(flops / FLOPS_PER_WORKER).max(1),
+    }
+}
+
+/// The most workers that were asked for.
+fn most(threads: Threads) -> usize {
+    match threads {
+        Threads::Exactly(n) => n,
         Threads::AtMost(n) => n.min(cores()),
         Threads::Auto => cores(),
-    };
-    most.min(flops / FLOPS_PER_WORKER).max(1)
+    }
 }

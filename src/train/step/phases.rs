@@ -1,0 +1,235 @@
+//! A step's parts with a clock between them, for the benches: where does the time go?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rayon::ThreadPool;
+
+use super::{StepInput, Stepper, each_block};
+use crate::data::Dataset;
+use crate::model::Sequential;
+use crate::train::block::Pass;
+use crate::train::config::{Threads, TrainConfig};
+use crate::train::pool::{cores, pool};
+use crate::train::trainer::shuffle;
+use crate::{Error, Result};
+
+/// A part of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Draws the epoch's permutation.
+    Shuffle,
+    /// Copies the batch's rows and targets.
+    Gather,
+    /// Runs the layers forward.
+    Forward,
+    /// Computes losses and the gradients by the outputs.
+    Loss,
+    /// The gradients by the layers' inputs.
+    Backward,
+    /// Takes the sizes from which a bound on the gradients follows.
+    Measure,
+    /// The gradients by the parameters, their tree-sum, the optimizer and the transpose.
+    Update,
+    /// What workers waited for each other in the first half of the step.
+    Wait,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Shuffle,
+        Self::Gather,
+        Self::Forward,
+        Self::Loss,
+        Self::Backward,
+        Self::Measure,
+        Self::Update,
+        Self::Wait,
+    ];
+
+    /// Names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shuffle => "shuffle",
+            Self::Gather => "gather",
+            Self::Forward => "forward",
+            Self::Loss => "loss",
+            Self::Backward => "backward",
+            Self::Measure => "measure",
+            Self::Update => "reduce and update",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+/// Makes training steps and says how many seconds of the workers' time each phase took.
+pub struct PhaseClock<'a> {
+    model: &'a mut Sequential,
+    data: &'a Dataset,
+    config: TrainConfig,
+    stepper: Stepper,
+    pool: Option<Arc<ThreadPool>>,
+    order: Vec<u32>,
+    next: usize,
+    epoch: u64,
+}
+
+impl<'a> PhaseClock<'a> {
+    /// Prepares steps of whole batches on as many workers as the configuration names.
+    ///
+    /// # Errors
+    /// If a pool cannot be started, or the data are smaller than a batch.
+    pub fn new(model: &'a mut Sequential, data: &'a Dataset, config: &TrainConfig) -> Result<Self> {
+        config.check()?;
+        model.check_data(data)?;
+        model.check_loss(&config.loss, data)?;
+        if data.rows() < config.batch_size {
+            return Err(Error::config("batch_size", "expected at most the rows of the data"));
+        }
+        let workers = match config.threads {
+            Threads::Auto => cores(),
+            Threads::AtMost(n) | Threads::Exactly(n) => n,
+        };
+        let sizes = (config.shards, workers);
+        let batches = [config.batch_size];
+        let targets = data.targets();
+        Ok(Self {
+            stepper: Stepper::new(model, &config.loss, &config.optimizer, targets, &batches, sizes),
+            pool: if workers > 1 { Some(pool(workers)?) } else { None },
+            order: (0..data.rows() as u32).collect(),
+            config: config.clone(),
+            next: 0,
+            epoch: 0,
+            model,
+            data,
+        })
+    }
+
+    /// Makes one step and returns each phase's seconds, summed over the workers.
+    ///
+    /// # Errors
+    /// If a loss or a gradient is not finite.
+    pub fn step(&mut self) -> Result<[f64; Phase::ALL.len()]> {
+        match self.pool.clone() {
+            Some(pool) => pool.install(|| self.timed()),
+            None => self.timed(),
+        }
+    }
+
+    fn timed(&mut self) -> Result<[f64; Phase::ALL.len()]> {
+        let clock = Clock::default();
+        let batch = self.config.batch_size;
+        if self.next + batch > self.order.len() || self.stepper.steps == 0 {
+            self.next = 0;
+            self.epoch += 1;
+            clock.time(Phase::Shuffle, || {
+                shuffle(&mut self.order, self.config.seed, self.epoch);
+            });
+        }
+        let (config, stepper) = (&self.config, &mut self.stepper);
+        let input = StepInput {
+            data: self.data,
+            loss: &config.loss,
+            optimizer: &config.optimizer,
+            clip: config.clip,
+            seed: config.seed,
+            epoch: self.epoch,
+            lr: config.optimizer.lr(),
+            rows: &self.order[self.next..self.next + batch],
+            first_row: self.next as u64,
+        };
+        self.next += batch;
+        let workers = stepper.workers.min(stepper.cut.blocks.len()) as f64;
+        let start = Instant::now();
+        stepper.timed_blocks(self.model, &input, &clock);
+        let wall = start.elapsed().as_secs_f64();
+        let mut seconds = clock.seconds();
+        let worked: f64 = seconds[1..].iter().sum();
+        seconds[Phase::Wait as usize] = (wall * workers - worked).max(0.0);
+
+        let start = Instant::now();
+        let in_memory = stepper.exact || !stepper.bounded(batch);
+        stepper.update(self.model, &input, in_memory).map_err(|what| Error::NonFinite {
+            what: what.0,
+            epoch: self.epoch as usize,
+            step: stepper.steps as usize + 1,
+        })?;
+        stepper.steps += 1;
+        let all = stepper.workers as f64;
+        seconds[Phase::Update as usize] = start.elapsed().as_secs_f64() * all;
+        Ok(seconds)
+    }
+}
+
+impl Stepper {
+    /// The trainer's first half of a step, each call with a clock around it.
+    fn timed_blocks(&mut self, model: &Sequential, input: &StepInput, clock: &Clock) {
+        let pass = Pass {
+            layers: &model.layers,
+            plan: &self.plan,
+            params: &model.params,
+            transpose: &self.transpose,
+            seed: input.seed,
+            epoch: input.epoch,
+        };
+        let ranges = &self.cut.blocks;
+        let blocks = &mut self.blocks[..ranges.len()];
+        let scale = Some(1.0 / input.rows.len() as f32);
+        let bound = !self.exact;
+        each_block(blocks, 0, self.workers, &|index, block| {
+            let rows = ranges[index].clone();
+            let first = input.first_row + rows.start as u64;
+            clock.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
+            clock.time(Phase::Forward, || block.forward(&pass, first));
+            clock.time(Phase::Loss, || block.loss(&pass, input.loss, scale));
+            clock.time(Phase::Backward, || block.backward(&pass));
+            if bound {
+                clock.time(Phase::Measure, || block.measure(&pass));
+            }
+        });
+    }
+}
+
+/// Nanoseconds of each phase, over all workers.
+#[derive(Default)]
+struct Clock([AtomicU64; Phase::ALL.len()]);
+
+impl Clock {
+    fn time(&self, phase: Phase, f: impl FnOnce()) {
+        let start = Instant::now();
+        f();
+        self.0[phase as usize].fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn seconds(&self) -> [f64; Phase::ALL.len()] {
+        self.0.each_ref().map(|ns| ns.load(Ordering::Relaxed) as f64 * 1e-9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Adam, CrossEntropy, Trainer, datasets};
+
+    #[test]
+    fn clocked_steps_change_the_parameters_as_the_trainer_does() {
+        let data = datasets::synthetic_classification(96, 20, 3, 1).unwrap();
+        let build = || {
+            let builder = Sequential::builder(20).dense(17, Activation::Relu);
+            builder.dense(3, Activation::Softmax).build(1).unwrap()
+        };
+        let config = TrainConfig::new(CrossEntropy::default(), Adam::default())
+            .batch_size(48)
+            .shuffle(false)
+            .exact_threads(2);
+        let (mut clocked, mut trained) = (build(), build());
+        let mut clock = PhaseClock::new(&mut clocked, &data, &config).unwrap();
+        clock.step().unwrap();
+        let order: Vec<usize> = clock.order.iter().map(|&row| row as usize).collect();
+        let shuffled = data.select(&order).unwrap();
+        Trainer::new(&mut trained, &shuffled, &config).unwrap().step().unwrap();
+        assert_eq!(clocked.fingerprint(), trained.fingerprint());
+    }
+}

@@ -1,0 +1,249 @@
+//! What goes wrong in the middle of training: panics in a user's code, losses and gradients that are
+//! no numbers. Training ends with an error, and the model keeps its last good parameters.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Scale, classes, values, weights};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, array};
+use unisono::{
+    Activation, Adam, Clip, CrossEntropy, Dataset, EpochReport, Error, Flow, Init, Layer,
+    MeanAbsoluteError, MeanSquaredError, Observer, Result, Sequential, Sgd, StepReport,
+    TrainConfig, Trainer, train_parallel,
+};
+
+/// Which of a layer's functions panics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Forward,
+    Backward,
+    ParamGrads,
+}
+
+/// A [`Scale`] that panics in one of its functions, once `fuse` is burnt down.
+#[derive(Debug)]
+struct Bomb {
+    place: Place,
+    fuse: Arc<AtomicUsize>,
+}
+
+impl Bomb {
+    fn tick(&self, place: Place) {
+        let left = self.fuse.load(Ordering::SeqCst);
+        assert!(place != self.place || left > 0, "the bomb in {place:?}");
+    }
+}
+
+impl Layer for Bomb {
+    fn name(&self) -> String {
+        "bomb".into()
+    }
+
+    fn outputs(&self, inputs: usize) -> Result<usize> {
+        Scale.outputs(inputs)
+    }
+
+    fn tensors(&self, inputs: usize) -> Vec<(String, Vec<usize>)> {
+        Scale.tensors(inputs)
+    }
+
+    fn init(&self, inputs: usize, params: &mut [f32], random: &mut unisono::rng::Stream) {
+        Scale.init(inputs, params, random);
+    }
+
+    fn forward(&self, params: &[f32], x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+        self.tick(Place::Forward);
+        Scale.forward(params, x, y);
+    }
+
+    fn backward(
+        &self,
+        params: &[f32],
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        dy: ArrayView2<f32>,
+        dx: ArrayViewMut2<f32>,
+    ) {
+        self.tick(Place::Backward);
+        Scale.backward(params, x, y, dy, dx);
+    }
+
+    fn param_grads(
+        &self,
+        params: &[f32],
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        dy: ArrayView2<f32>,
+        dparams: &mut [f32],
+    ) {
+        self.tick(Place::ParamGrads);
+        Scale.param_grads(params, x, y, dy, dparams);
+    }
+}
+
+#[test]
+fn a_panic_in_a_users_layer_leaves_the_last_parameters() {
+    let data = values(130, 5, 2, 1);
+    for (place, threads) in [
+        (Place::Forward, 1),
+        (Place::Backward, 1),
+        (Place::ParamGrads, 1),
+        (Place::Forward, 3),
+        (Place::Backward, 3),
+        (Place::ParamGrads, 3),
+    ] {
+        let fuse = Arc::new(AtomicUsize::new(1));
+        let bomb = Bomb { place, fuse: fuse.clone() };
+        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
+        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01));
+        let config = config.batch_size(65).exact_threads(threads);
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        let untrained = trainer.model().fingerprint();
+        trainer.step().unwrap();
+        let before = trainer.model().fingerprint();
+        assert_ne!(before, untrained);
+        fuse.store(0, Ordering::SeqCst);
+        for error in [trainer.step().unwrap_err(), trainer.run().unwrap_err()] {
+            let Error::Panic { message, .. } = error else { panic!("{error}") };
+            assert_eq!(message, format!("the bomb in {place:?}"));
+            assert_eq!(trainer.model().fingerprint(), before, "{place:?}, {threads} threads");
+        }
+        if place == Place::Forward {
+            let error = trainer.model().predict(data.x()).unwrap_err();
+            assert!(matches!(error, Error::Panic { .. }), "{error}");
+            assert!(matches!(trainer.model().evaluate(&data), Err(Error::Panic { .. })));
+        }
+        // Mended, it goes on.
+        fuse.store(1, Ordering::SeqCst);
+        trainer.step().unwrap();
+    }
+}
+
+/// Panics, or returns an error, at a step or an epoch.
+#[derive(Debug, Clone, Copy)]
+struct Troublemaker {
+    step: Option<usize>,
+    panics: bool,
+}
+
+impl Troublemaker {
+    fn act(self) -> Result<Flow> {
+        assert!(!self.panics, "an observer's panic");
+        Err(Error::Observer("an observer's error".into()))
+    }
+}
+
+impl Observer for Troublemaker {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        self.act()
+    }
+
+    fn step(&mut self, report: &StepReport) -> Result<Flow> {
+        if Some(report.step) == self.step { self.act() } else { Ok(Flow::Continue) }
+    }
+
+    fn wants_steps(&self) -> bool {
+        self.step.is_some()
+    }
+}
+
+#[test]
+fn an_observers_panic_or_error_ends_training_after_its_step() {
+    let data = classes(120, 4, 3, 1);
+    let builder = Sequential::builder(4).dense(3, Activation::Softmax);
+    let untrained = builder.build(1).unwrap();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(40);
+    for (step, panics, threads) in [
+        (Some(2), true, 1),
+        (Some(2), false, 1),
+        (None, true, 1),
+        (None, false, 1),
+        (Some(2), true, 2),
+        (None, false, 2),
+    ] {
+        let mut expected = untrained.clone();
+        let mut trainer = Trainer::new(&mut expected, &data, &config).unwrap();
+        (0..step.unwrap_or(3)).for_each(|_| {
+            trainer.step().unwrap();
+        });
+        let mut model = untrained.clone();
+        let config = config.clone().exact_threads(threads).observer(Troublemaker { step, panics });
+        let error = train_parallel(&mut model, &data, &config).unwrap_err();
+        match error {
+            Error::Panic { message, .. } if panics => assert_eq!(message, "an observer's panic"),
+            Error::Observer(error) if !panics => {
+                assert_eq!(error.to_string(), "an observer's error");
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(model.fingerprint(), expected.fingerprint(), "{step:?}, panics: {panics}");
+    }
+}
+
+fn assert_finite(model: &Sequential) {
+    for (name, values) in weights(model) {
+        assert!(values.iter().all(|value| value.is_finite()), "{name} is not finite");
+    }
+}
+
+/// Small nets see every gradient before the update, large ones (more than 32,768 parameters) a bound.
+fn nets() -> [Sequential; 2] {
+    [12, 600].map(|hidden| {
+        let builder = Sequential::builder(60).dense(hidden, Activation::Relu);
+        builder.dense(2, Activation::Identity).build(1).unwrap()
+    })
+}
+
+#[test]
+fn a_learning_rate_that_blows_up_is_found_at_its_step() {
+    let data = values(64, 60, 2, 1);
+    for (net, threads) in nets().into_iter().zip([1, 2]) {
+        let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e4)).epochs(20);
+        let config = config.batch_size(16).exact_threads(threads);
+        let mut model = net.clone();
+        let error = train_parallel(&mut model, &data, &config).unwrap_err();
+        let Error::NonFinite { epoch, step, .. } = error else { panic!("{error}") };
+        assert!((1..=20).contains(&epoch) && (1..=4).contains(&step), "{error}");
+        assert_finite(&model);
+        let good = (epoch - 1) * 4 + step - 1;
+        assert!(good > 0, "the first loss is fine");
+        let mut expected = net;
+        let mut trainer = Trainer::new(&mut expected, &data, &config).unwrap();
+        (0..good).for_each(|_| {
+            trainer.step().unwrap();
+        });
+        assert!(matches!(trainer.step(), Err(Error::NonFinite { .. })));
+        assert_eq!(model.fingerprint(), expected.fingerprint());
+    }
+}
+
+/// With the mean absolute error a gradient by a weight is the input it sees: two inputs near the
+/// largest number add up to infinity, while they cancel out in the output and so in the loss.
+#[test]
+fn an_infinite_gradient_with_a_finite_loss_does_not_reach_the_weights() {
+    for hidden in [3, 20_000] {
+        let x = array![[2e38, 1.0], [2e38, -1.0], [2e38, 1.0], [2e38, 2.0]];
+        let data = Dataset::regression(x, Array2::from_elem((4, 1), -1.0)).unwrap();
+        let builder = Sequential::builder(2).dense_init(hidden, Activation::Identity, Init::Zeros);
+        let mut model = builder.dense(1, Activation::Identity).build(1).unwrap();
+        let steep = ndarray::ArrayD::from_elem(vec![1, hidden], 30.0);
+        model.set_weight("1.weight", steep.view()).unwrap();
+        assert_eq!(model.param_count() > 1 << 15, hidden > 3);
+        let before = model.fingerprint();
+        for (clip, threads) in
+            [(Clip::None, 1), (Clip::None, 2), (Clip::Norm(1.0), 1), (Clip::Value(1.0), 2)]
+        {
+            let config = TrainConfig::new(MeanAbsoluteError, Sgd::new(1e-3)).batch_size(4);
+            let config = config.clip(clip).exact_threads(threads);
+            let loss = model.evaluate_with(&data, &MeanAbsoluteError.into()).unwrap().loss;
+            assert!(loss.is_finite());
+            let error = train_parallel(&mut model, &data, &config).unwrap_err();
+            let expected = Error::NonFinite { what: "a gradient", epoch: 1, step: 1 };
+            assert_eq!(error.to_string(), expected.to_string());
+            assert_eq!(model.fingerprint(), before, "{hidden}, {clip:?}");
+        }
+    }
+}
