@@ -3,10 +3,11 @@
 
 use std::hint::black_box;
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{Rows, RowsMut, padded, stride};
+use crate::simd::Fma;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
@@ -168,7 +169,7 @@ fn chains<S: Simd, const CHAINS: usize>(simd: S, rounds: usize) -> f64 {
     let term = f32x16::splat(simd, black_box(0.001));
     for _ in 0..rounds {
         for acc in &mut acc {
-            *acc = acc.mul_add_precise(factor, term);
+            *acc = acc.fma(factor, term);
         }
     }
     let mut out = [0.0; 16];

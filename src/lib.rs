@@ -1,6 +1,139 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-//! Trains neural networks on all cores of one machine.
+//! Trains neural networks on all cores of one machine, to the same bits on any number of threads.
+//!
+//! # A first model
+//!
+//! A model is a row of layers, a data set is checked when it is made, a configuration names the loss
+//! and the optimizer, and [`train_parallel`] brings them together:
+//!
+//! ```
+//! use unisono::{Activation, Adam, CrossEntropy, Sequential, StandardScaler, TrainConfig};
+//! use unisono::{datasets, train_parallel};
+//!
+//! let (train, test) = datasets::iris().split_stratified(0.2, 42)?;
+//! let scaler = StandardScaler::fit(&train)?;
+//! let (train, test) = (scaler.transform(&train)?, scaler.transform(&test)?);
+//!
+//! let mut model = Sequential::builder(train.features())
+//!     .dense(8, Activation::Relu)
+//!     .dense(3, Activation::Softmax)
+//!     .build(7)?;
+//! let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).epochs(100);
+//! train_parallel(&mut model, &train, &config)?;
+//! assert!(model.evaluate(&test)?.accuracy > Some(0.9));
+//! # Ok::<(), unisono::Error>(())
+//! ```
+//!
+//! # Data
+//!
+//! A [`Dataset`] holds features (rows x columns, `f32`) and for each row a class or values to predict.
+//! It comes from ndarray ([`Dataset::classification`], [`Dataset::regression`]), from a CSV file
+//! ([`Dataset::from_csv`]), from IDX files ([`Dataset::from_idx`], [`datasets::fashion_mnist`]), or is
+//! built in ([`datasets::iris`], [`datasets::digits`]). Whatever is wrong with it is an error that
+//! names row and column:
+//!
+//! ```
+//! use ndarray::array;
+//! use unisono::Dataset;
+//!
+//! let error = Dataset::classification(array![[1.0], [f32::NAN]], [0, 1]).unwrap_err();
+//! assert!(error.to_string().contains("row 1"));
+//! ```
+//!
+//! [`StandardScaler`] and [`MinMaxScaler`] are fitted on the training rows and applied to both sides;
+//! [`Dataset::split`], [`Dataset::split_stratified`] and [`Dataset::k_fold`] cut a set in parts.
+//!
+//! # Models
+//!
+//! [`Sequential::builder`] takes layers in order; `build` checks every shape once, says which layer is
+//! wrong, and draws the parameters from a seed. A model prints as a table. Its weights go in and out
+//! as ndarray, in PyTorch's names and shapes:
+//!
+//! ```
+//! use unisono::{Activation, Sequential};
+//!
+//! let mut model = Sequential::builder(64)
+//!     .dense(32, Activation::Gelu)
+//!     .layer_norm()
+//!     .dropout(0.1)
+//!     .dense(10, Activation::Softmax)
+//!     .build(1)?;
+//! let weight = model.weight("0.weight")?;
+//! assert_eq!(weight.shape(), [32, 64]); // out x in
+//! model.set_weight("0.weight", (weight * 0.5).view())?;
+//! # Ok::<(), unisono::Error>(())
+//! ```
+//!
+//! [`Sequential::predict`], [`Sequential::predict_classes`] and [`Sequential::evaluate`] use all cores
+//! too; [`metrics`] judges predictions more closely.
+//!
+//! # Training
+//!
+//! A [`TrainConfig`] has defaults for all but loss and optimizer: schedules, clipping, validation,
+//! early stopping and observers (a [`Progress`] bar is one) are added where they are wanted. The
+//! [`History`] that comes back holds every epoch's figures. To do something between epochs or steps,
+//! drive a [`Trainer`] yourself:
+//!
+//! ```
+//! use unisono::{Activation, CrossEntropy, Schedule, Sequential, Sgd, TrainConfig, Trainer, datasets};
+//!
+//! let data = datasets::iris();
+//! let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+//! let config = TrainConfig::new(CrossEntropy::default(), Sgd::new(0.05).momentum(0.9))
+//!     .schedule(Schedule::Exponential { gamma: 0.9 });
+//! let mut trainer = Trainer::new(&mut model, &data, &config)?;
+//! while trainer.stopped().is_none() {
+//!     let epoch = trainer.epoch()?;
+//!     println!("epoch {}: loss {:.3}", epoch.epoch, epoch.loss);
+//! }
+//! # Ok::<(), unisono::Error>(())
+//! ```
+//!
+//! A loss or gradient that is not finite ends the training with an error before it reaches the
+//! parameters.
+//!
+//! # The same bits
+//!
+//! A trained model is a function of the data, the configuration (threads left out) and the seeds. A
+//! batch is cut into shards by its number of rows, never by the number of threads; every sum has one
+//! order, and so has the tree that adds up the shards' gradients. [`Sequential::fingerprint`] hashes
+//! every bit:
+//!
+//! ```
+//! use unisono::{Activation, Adam, CrossEntropy, Sequential, TrainConfig, datasets, train_parallel};
+//!
+//! let trained = |threads| {
+//!     let data = datasets::iris();
+//!     let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+//!     let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).epochs(3);
+//!     train_parallel(&mut model, &data, &config.exact_threads(threads))?;
+//!     Ok::<_, unisono::Error>(model.fingerprint())
+//! };
+//! assert_eq!(trained(1)?, trained(3)?);
+//! # Ok::<(), unisono::Error>(())
+//! ```
+//!
+//! `threads` changes the speed alone; a net too small to gain from a further thread runs on fewer.
+//! The kernels use AVX-512, AVX2 or NEON as the CPU has it ([`SimdLevel`]), again to the same bits; a
+//! CPU without fused multiply-add emulates it, slowly.
+//!
+//! # Layers of your own
+//!
+//! Implement [`Layer`] (forward, backward, gradients of the parameters) and add it with
+//! [`SequentialBuilder::layer`]; the example `custom_layer` shows one. The layer sees blocks of rows
+//! and no threads. It keeps the promise of the same bits if each row's result depends on that row and
+//! the parameters alone, and that of the same bits on every platform if it uses IEEE operations alone,
+//! for `f32::exp` and its like differ.
+//!
+//! # Speed
+//!
+//! Build with `--release`. For debug builds of a project of your own, have this crate optimised:
+//!
+//! ```toml
+//! [profile.dev.package.unisono]
+//! opt-level = 3
+//! ```
 
 mod activation;
 #[doc(hidden)]

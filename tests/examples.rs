@@ -90,6 +90,22 @@ fn wrong_arguments_are_named_with_exit_code_2() {
         ("throughput", &["--batch", "many"], "--batch"),
         ("throughput", &["--threads"], "--threads"),
         ("throughput", &["--activation", "swish"], "swish"),
+        ("throughput", &["fast"], "fast"),
+        ("throughput", &["--layers", "784"], "--layers"),
+        ("throughput", &["--layers", "4,0,3"], "--layers"),
+        ("throughput", &["--data", "moons"], "--data"),
+        ("throughput", &["--data", "synthetic-regression:many"], "--data"),
+        ("throughput", &["--data", "csv:file"], "--data"),
+        ("throughput", &["--loss", "hinge"], "--loss"),
+        ("throughput", &["--optimizer", "adam(lr"], "--optimizer"),
+        ("throughput", &["--lr", "fast"], "--lr"),
+        ("throughput", &["--epochs", "-1"], "--epochs"),
+        ("throughput", &["--warmup-epochs", "1.5"], "--warmup-epochs"),
+        ("throughput", &["--threads", "0"], "--threads"),
+        ("throughput", &["--shards", ""], "--shards"),
+        ("throughput", &["--seed", "x"], "--seed"),
+        ("throughput", &["--json=yes"], "--json"),
+        ("throughput", &["--exact"], "--threads"),
         ("fashion_mnist", &["--epochs", "x"], "--epochs"),
         ("fashion_mnist", &["--fast"], "--fast"),
     ] {
@@ -102,4 +118,51 @@ fn wrong_arguments_are_named_with_exit_code_2() {
     let missing = run("fashion_mnist", &["no/such/folder"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("no/such/folder"));
+}
+
+/// 2 I O operations a row and product: forward, weight gradient, and behind the first layer the
+/// input gradient.
+#[test]
+fn throughput_counts_the_arithmetic_of_the_products() {
+    let data = ["--data", "synthetic-classification:96", "--layers", "8,16,3"];
+    let output = run("throughput", &[&data[..], &["--json"]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |key: &str| report[key].as_f64().unwrap();
+    let expected = (2 * (2 * 8 * 16) + 3 * (2 * 16 * 3)) as f64;
+    let found = number("gflops") * 1e9 / number("rows_per_s");
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+    let share = number("gflops") / (number("peak_gflops_per_core") * number("threads"));
+    assert!((number("share_of_peak") / share - 1.0).abs() < 1e-9, "{report}");
+}
+
+#[test]
+fn throughput_fits_targets_and_last_activation_to_the_loss() {
+    for (data, layers, loss) in [
+        ("iris", "4,5,3", "mse"),
+        ("iris", "4,5,3", "bce"),
+        ("synthetic-classification:40", "6,5,2", "bce"),
+        ("synthetic-regression:40", "6,5,2", "huber"),
+    ] {
+        let output =
+            run("throughput", &["--data", data, "--layers", layers, "--loss", loss, "--json"]);
+        assert!(output.status.success(), "{data} {loss}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn input_that_does_not_fit_ends_with_1() {
+    for arguments in [
+        &["--data", "fashion-mnist:no/such/folder"][..],
+        &["--data", "csv:no/such/file.csv:kind"],
+        &["--data", "iris", "--layers", "5,3"],
+        &["--data", "iris", "--layers", "4,2"],
+        &["--data", "iris", "--lr", "-1"],
+        &["--data", "synthetic-regression:20", "--layers", "4,2", "--loss", "cross-entropy"],
+        &["--data", "synthetic-classification:4000000000", "--layers", "4000000000,3"],
+    ] {
+        let output = run("throughput", arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    }
 }

@@ -4,6 +4,7 @@ use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
 use super::{Activation, softmax};
 use crate::rows::{LANES, RowsMut};
+use crate::simd::Fma;
 use crate::simd::{self, dispatch_at};
 
 /// What to do with the rows at hand.
@@ -51,7 +52,7 @@ fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut
             #[inline(always)]
             |x| simd::tanh(simd, x),
             #[inline(always)]
-            |y, dy| dy * (-y).mul_add_precise(y, 1.0),
+            |y, dy| dy * (-y).fma(y, 1.0),
         ),
         Activation::Relu => each(
             simd,
@@ -92,7 +93,7 @@ fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut
             #[inline(always)]
             |x, dy| {
                 let (cdf, density) = simd::normal(simd, x);
-                dy * x.mul_add_precise(density, cdf)
+                dy * x.fma(density, cdf)
             },
         ),
         Activation::Silu => each(
@@ -104,7 +105,7 @@ fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut
             #[inline(always)]
             |x, dy| {
                 let s = simd::sigmoid(simd, x);
-                dy * (s * x.mul_add_precise(-s + 1.0, 1.0))
+                dy * (s * x.fma(-s + 1.0, 1.0))
             },
         ),
         // 1 - exp(-y) would lose its digits where y is small.

@@ -4,6 +4,7 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 
 use super::kernels::Pass;
 use crate::rows::{LANES, RowsMut};
+use crate::simd::Fma;
 use crate::simd::{LaneRow, exp_nonpositive, max16, sum16};
 
 /// Does a pass over `out`, as the functions of single elements do.
@@ -55,7 +56,7 @@ fn softmax_backward<S: Simd>(simd: S, y: &[f32], dy: RowsMut<'_>) {
         let mut sum = f32x16::splat(simd, 0.0);
         for (y, dy) in y.iter().zip(&*dy) {
             let dy = f32x16::load_array_ref(simd, dy);
-            sum = f32x16::load_array_ref(simd, y).mul_add_precise(dy, sum);
+            sum = f32x16::load_array_ref(simd, y).fma(dy, sum);
         }
         let sum = sum16(simd, sum);
         for (y, dy) in y.iter().zip(dy) {

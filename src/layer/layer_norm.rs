@@ -1,8 +1,9 @@
 //! Layer normalisation over the features of a row.
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use crate::rows::{LANES, Rows, RowsMut, padded};
+use crate::simd::Fma;
 use crate::simd::{dispatch, load, sum16};
 use crate::{Error, Result};
 
@@ -97,7 +98,7 @@ fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
     let mut squares = f32x16::splat(simd, 0.0);
     for k in (0..x.len()).step_by(LANES) {
         let d = load(simd, x, k, mean) - mean;
-        squares = d.mul_add_precise(d, squares);
+        squares = d.fma(d, squares);
     }
     [mean, 1.0 / (sum16(simd, squares) / n + eps).sqrt()]
 }
@@ -107,7 +108,7 @@ fn scale<S: Simd>(simd: S, x: &[f32], w: &[f32], b: &[f32], kept: [f32; 2], y: &
     let [mean, inverse] = kept;
     for k in (0..x.len()).step_by(LANES) {
         let xhat = (load(simd, x, k, mean) - mean) * inverse;
-        store(xhat.mul_add_precise(load(simd, w, k, 0.0), load(simd, b, k, 0.0)), y, k);
+        store(xhat.fma(load(simd, w, k, 0.0), load(simd, b, k, 0.0)), y, k);
     }
 }
 
@@ -127,7 +128,7 @@ fn backward_row<S: Simd>(
         let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
         let xhat = (load(simd, x, k, mean) - mean) * inverse;
         sum += g;
-        product = g.mul_add_precise(xhat, product);
+        product = g.fma(xhat, product);
     }
     let (mean_g, mean_gx) = (sum16(simd, sum) / n, sum16(simd, product) / n);
     for k in (0..x.len()).step_by(LANES) {

@@ -4,6 +4,7 @@ use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
 use crate::rows::LANES;
+use crate::simd::Fma;
 use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln_1p_unit, load, sum16};
 
 /// Measures the mean over rows and outputs of -w t ln σ(z) - (1 - t) ln(1 - σ(z)), with the weight
@@ -67,8 +68,8 @@ fn panel<S: Simd>(
     let (sigmoid, opposite) = (up.select(large, small), up.select(small, large));
     let (above, below) = (up.select(z, zero) + log, up.select(zero, -z) + log);
     let (yes, no) = (t * weight, -t + 1.0);
-    let loss = no.mul_add_precise(above, yes * below);
-    (loss, no.mul_add_precise(sigmoid, -(yes * opposite)))
+    let loss = no.fma(above, yes * below);
+    (loss, no.fma(sigmoid, -(yes * opposite)))
 }
 
 /// Runs over the block's rows; a row is right if every output is on its target's side.

@@ -4,6 +4,7 @@ use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows, narrow};
 use crate::rows::{LANES, Rows};
+use crate::simd::Fma;
 use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln, load, max16, sum16};
 
 /// Measures -Σ_c w_c t_c ln p_c with p = softmax(z), as a mean over rows. Computed from logits,
@@ -171,7 +172,7 @@ pub(super) fn one_hot<S: Simd>(
             let share = scale / sums[i];
             for (p, g) in grad.into_iter().flatten().enumerate() {
                 let minus = row.only(simd, p, class, -scale);
-                f32x16::load_array_ref(simd, g).mul_add_precise(share, minus).store_array(g);
+                f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
             }
         }
         let logs = ln(simd, f32x16::load_array(simd, sums)).to_array();
@@ -209,7 +210,7 @@ fn soft<S: Simd>(
                 let e = exp_nonpositive(simd, d);
                 let v = row.keep(p, target(&row, r, p), 0.0);
                 sum += e;
-                dot = v.mul_add_precise(d, dot);
+                dot = v.fma(d, dot);
                 total += v;
                 if let Some(grad) = &mut grad {
                     e.store_array(&mut grad[p]);
@@ -221,7 +222,7 @@ fn soft<S: Simd>(
             let share = totals[i] * block.scale / sums[i];
             for (p, g) in grad.into_iter().flatten().enumerate() {
                 let minus = row.keep(p, target(&row, r, p) * -block.scale, 0.0);
-                f32x16::load_array_ref(simd, g).mul_add_precise(share, minus).store_array(g);
+                f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
             }
         }
         let logs = ln(simd, f32x16::load_array(simd, sums)).to_array();

@@ -8,6 +8,7 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 
 use super::LossRows;
 use crate::rows::LANES;
+use crate::simd::Fma;
 use crate::simd::{exp_nonpositive, ln};
 
 /// The most classes for which this is faster, measured on AVX-512; on AVX2 it is up to sixteen.
@@ -103,6 +104,6 @@ fn gradients<S: Simd>(
 ) {
     for (c, z) in z.iter_mut().enumerate() {
         let minus = class.simd_eq(c as f32).select(-scale, f32x16::splat(simd, 0.0));
-        f32x16::load_array_ref(simd, z).mul_add_precise(share, minus).store_array(z);
+        f32x16::load_array_ref(simd, z).fma(share, minus).store_array(z);
     }
 }

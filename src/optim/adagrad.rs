@@ -6,6 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
+use crate::simd::Fma;
 
 /// Divides the gradient by the root of the sum of all its squares so far.
 ///
@@ -110,9 +111,9 @@ impl Rule<1> for AdagradStep {
         g: f32x16<S>,
         [v]: [f32x16<S>; 1],
     ) -> (f32x16<S>, [f32x16<S>; 1]) {
-        let g = f32x16::splat(simd, self.decay).mul_add_precise(p, g);
-        let v = g.mul_add_precise(g, v);
+        let g = f32x16::splat(simd, self.decay).fma(p, g);
+        let v = g.fma(g, v);
         let step = g / (v.sqrt() + self.eps);
-        (f32x16::splat(simd, -self.lr).mul_add_precise(step, p), [v])
+        (f32x16::splat(simd, -self.lr).fma(step, p), [v])
     }
 }

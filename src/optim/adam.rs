@@ -7,6 +7,7 @@ use fearless_simd::prelude::*;
 use super::fields::{Field, Hyperparameters, Range};
 use super::step::power;
 use super::sweep::Rule;
+use crate::simd::Fma;
 
 /// Divides a running mean of the gradient by a running root mean square of it.
 ///
@@ -134,11 +135,11 @@ impl Rule<2> for AdamStep {
         g: f32x16<S>,
         [m, v]: [f32x16<S>; 2],
     ) -> (f32x16<S>, [f32x16<S>; 2]) {
-        let g = f32x16::splat(simd, self.decay).mul_add_precise(p, g);
-        let p = f32x16::splat(simd, -self.shrink).mul_add_precise(p, p);
-        let m = f32x16::splat(simd, self.fresh1).mul_add_precise(g - m, m);
-        let v = (g * self.fresh2).mul_add_precise(g, v * self.beta2);
+        let g = f32x16::splat(simd, self.decay).fma(p, g);
+        let p = f32x16::splat(simd, -self.shrink).fma(p, p);
+        let m = f32x16::splat(simd, self.fresh1).fma(g - m, m);
+        let v = (g * self.fresh2).fma(g, v * self.beta2);
         let step = m / (v.sqrt() + self.eps);
-        (f32x16::splat(simd, -self.rate).mul_add_precise(step, p), [m, v])
+        (f32x16::splat(simd, -self.rate).fma(step, p), [m, v])
     }
 }

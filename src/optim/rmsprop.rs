@@ -6,6 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
+use crate::simd::Fma;
 
 /// Divides the gradient by a running root mean square of itself.
 ///
@@ -129,20 +130,20 @@ impl<const N: usize, const MOMENTUM: bool, const CENTERED: bool> Rule<N>
         mut slots: [f32x16<S>; N],
     ) -> (f32x16<S>, [f32x16<S>; N]) {
         let step = &self.0;
-        let g = f32x16::splat(simd, step.decay).mul_add_precise(p, g);
-        slots[0] = (g * step.fresh).mul_add_precise(g, slots[0] * step.alpha);
+        let g = f32x16::splat(simd, step.decay).fma(p, g);
+        slots[0] = (g * step.fresh).fma(g, slots[0] * step.alpha);
         let mut mean_square = slots[0];
         if CENTERED {
             let a = slots[N - 1];
-            let a = f32x16::splat(simd, step.fresh).mul_add_precise(g - a, a);
+            let a = f32x16::splat(simd, step.fresh).fma(g - a, a);
             slots[N - 1] = a;
-            mean_square = (-a).mul_add_precise(a, mean_square).max(f32x16::splat(simd, 0.0));
+            mean_square = (-a).fma(a, mean_square).max(f32x16::splat(simd, 0.0));
         }
         let mut d = g / (mean_square.sqrt() + step.eps);
         if MOMENTUM {
-            d = f32x16::splat(simd, step.momentum).mul_add_precise(slots[1], d);
+            d = f32x16::splat(simd, step.momentum).fma(slots[1], d);
             slots[1] = d;
         }
-        (f32x16::splat(simd, -step.lr).mul_add_precise(d, p), slots)
+        (f32x16::splat(simd, -step.lr).fma(d, p), slots)
     }
 }

@@ -6,6 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
+use crate::simd::Fma;
 use crate::{Error, Result};
 
 /// Descends along the gradient, with momentum where it is set.
@@ -132,8 +133,8 @@ impl Rule<0> for SgdStep {
         g: f32x16<S>,
         slots: [f32x16<S>; 0],
     ) -> (f32x16<S>, [f32x16<S>; 0]) {
-        let g = f32x16::splat(simd, self.decay).mul_add_precise(p, g);
-        (f32x16::splat(simd, -self.lr).mul_add_precise(g, p), slots)
+        let g = f32x16::splat(simd, self.decay).fma(p, g);
+        (f32x16::splat(simd, -self.lr).fma(g, p), slots)
     }
 }
 
@@ -148,9 +149,9 @@ impl Rule<1> for SgdStep {
         g: f32x16<S>,
         [b]: [f32x16<S>; 1],
     ) -> (f32x16<S>, [f32x16<S>; 1]) {
-        let g = f32x16::splat(simd, self.decay).mul_add_precise(p, g);
-        let b = f32x16::splat(simd, self.momentum).mul_add_precise(b, g * self.keep);
-        let step = f32x16::splat(simd, self.ahead).mul_add_precise(b, g * self.own);
-        (f32x16::splat(simd, -self.lr).mul_add_precise(step, p), [b])
+        let g = f32x16::splat(simd, self.decay).fma(p, g);
+        let b = f32x16::splat(simd, self.momentum).fma(b, g * self.keep);
+        let step = f32x16::splat(simd, self.ahead).fma(b, g * self.own);
+        (f32x16::splat(simd, -self.lr).fma(step, p), [b])
     }
 }

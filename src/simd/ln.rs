@@ -9,6 +9,7 @@
 use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
 
 use super::math::{LN2_HI, LN2_LO, MAGIC, exp_nonpositive, horner};
+use crate::simd::Fma;
 
 /// (ln(1+f) - f + f²/2) / f³ for sqrt(1/2) <= 1+f <= sqrt(2), within 0.1 * 2^-24 of ln(1+f).
 const LN: [f32; 8] = [
@@ -28,9 +29,9 @@ const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
 /// e ln 2 + ln(1+f), for f as [`LN`] wants it.
 #[inline(always)]
 fn combine<S: Simd>(simd: S, f: f32x16<S>, e: f32x16<S>) -> f32x16<S> {
-    let tail = f.mul_add_precise(horner(simd, f, &LN), -0.5);
-    let low = e.mul_add_precise(LN2_LO, f * f * tail);
-    e.mul_add_precise(LN2_HI, f + low)
+    let tail = f.fma(horner(simd, f, &LN), -0.5);
+    let low = e.fma(LN2_LO, f * f * tail);
+    e.fma(LN2_HI, f + low)
 }
 
 /// The natural logarithm; -inf at zero, NaN below it.

@@ -11,6 +11,7 @@
 //! | [`tanh`] | 2.5 ulp | everywhere |
 //! | [`sigmoid`] | 2.5 ulp | everywhere; below 2^-126 it is 0 |
 
+use crate::simd::Fma;
 use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -30,7 +31,7 @@ const EXP: [f32; 5] = [0.499_999_97, 0.166_665_43, 0.041_667_54, 0.008_366_534, 
 pub(super) fn horner<S: Simd, const N: usize>(simd: S, x: f32x16<S>, c: &[f32; N]) -> f32x16<S> {
     let mut p = f32x16::splat(simd, c[N - 1]);
     for k in (0..N - 1).rev() {
-        p = p.mul_add_precise(x, c[k]);
+        p = p.fma(x, c[k]);
     }
     p
 }
@@ -38,11 +39,11 @@ pub(super) fn horner<S: Simd, const N: usize>(simd: S, x: f32x16<S>, c: &[f32; N
 /// Splits x into n ln 2 + r: returns n as the low bits of an integer, and exp(r) - 1.
 #[inline(always)]
 fn reduce<S: Simd>(simd: S, x: f32x16<S>) -> (i32x16<S>, f32x16<S>) {
-    let t = x.mul_add_precise(LOG2_E, f32x16::splat(simd, MAGIC));
+    let t = x.fma(LOG2_E, f32x16::splat(simd, MAGIC));
     let n = t - MAGIC;
-    let r = n.mul_add_precise(-LN2_HI, x);
-    let r = n.mul_add_precise(-LN2_LO, r);
-    (t.bitcast::<i32x16<S>>(), (r * r).mul_add_precise(horner(simd, r, &EXP), r))
+    let r = n.fma(-LN2_HI, x);
+    let r = n.fma(-LN2_LO, r);
+    (t.bitcast::<i32x16<S>>(), (r * r).fma(horner(simd, r, &EXP), r))
 }
 
 /// 2^n for the n in the low bits, -126 <= n <= 127.
@@ -65,7 +66,7 @@ pub(crate) fn expm1_nonpositive<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
     let x = x.simd_lt(-20.0).select(f32x16::splat(simd, -20.0), x);
     let (n, p) = reduce(simd, x);
     let s = power(n);
-    s.mul_add_precise(p, s - 1.0)
+    s.fma(p, s - 1.0)
 }
 
 /// The hyperbolic tangent.

@@ -1,5 +1,6 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
+mod fma;
 mod lanes;
 mod largest;
 pub(crate) mod level;
@@ -14,6 +15,7 @@ pub(crate) mod reference;
 pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
+pub(crate) use fma::Fma;
 pub(crate) use lanes::{LaneRow, load, max16, sum16};
 pub(crate) use largest::largest;
 pub use level::SimdLevel;

@@ -3,6 +3,7 @@
 use fearless_simd::{Simd, f32x16, prelude::*};
 
 use super::math::{exp_nonpositive, horner};
+use crate::simd::Fma;
 
 /// The scale of the substitution u = K / (a + K).
 const K: f32 = 3.5;
@@ -33,9 +34,9 @@ pub(crate) fn normal<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
     let a = x.abs();
     let a = a.simd_gt(14.5).select(f32x16::splat(simd, 14.5), a);
     let square = a * a;
-    let rest = a.mul_sub_precise(a, square);
+    let rest = a.fma(a, -square);
     let e = exp_nonpositive(simd, square * -0.5);
-    let e = (e * -0.5).mul_add_precise(rest, e);
+    let e = (e * -0.5).fma(rest, e);
     let u = f32x16::splat(simd, K) / (a + K);
     let tail = e * (u * horner(simd, u - 0.5, &TAIL));
     (x.simd_gt(0.0).select(-tail + 1.0, tail), e * DENSITY)

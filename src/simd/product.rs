@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
+use crate::simd::Fma;
 
 /// What a chain of multiply-adds starts from.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +160,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
             for m in 0..MR {
                 let left = f32x16::splat(simd, rows[m][t]);
                 for v in 0..NV {
-                    acc[m][v] = left.mul_add_precise(right[v], acc[m][v]);
+                    acc[m][v] = left.fma(right[v], acc[m][v]);
                 }
             }
         }

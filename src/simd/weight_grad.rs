@@ -1,10 +1,11 @@
 //! The gradient of a dense layer's weights, with the tree over shards inside the tile.
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use super::panels::{BLOCK, STRIP, WeightBlock};
 use super::product::wide;
 use crate::rows::{LANES, Rows};
+use crate::simd::Fma;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache while the tiles of a strip
 /// pass over it. It took the weight gradient of 256x784x512 over 16 shards from 0.75 of the peak to
@@ -235,7 +236,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
             for m in 0..MR {
                 let left = f32x16::splat(simd, left[m]);
                 for v in 0..NV {
-                    acc[m][v] = left.mul_add_precise(right[v], acc[m][v]);
+                    acc[m][v] = left.fma(right[v], acc[m][v]);
                 }
             }
         }
