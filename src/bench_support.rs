@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use fearless_simd::{Simd, SimdBase, f32x16};
 
+use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{Rows, RowsMut, padded, stride};
 use crate::simd::Fma;
@@ -18,19 +19,19 @@ pub use crate::train::{Phase, PhaseClock};
 pub struct Products {
     rows: usize,
     layout: WeightLayout,
-    x: Vec<f32>,
-    y: Vec<f32>,
-    weights: Vec<f32>,
-    transpose: Vec<f32>,
-    scratch: Vec<f32>,
-    bias: Vec<f32>,
+    x: Aligned,
+    y: Aligned,
+    weights: Aligned,
+    transpose: Aligned,
+    scratch: Aligned,
+    bias: Aligned,
 }
 
 impl Products {
     /// A batch of `rows` x `inputs` and weights of `outputs` x `inputs`.
     pub fn new(rows: usize, inputs: usize, outputs: usize) -> Self {
         let layout = WeightLayout { inputs, outputs };
-        let fill = |n: usize| (0..n).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect::<Vec<_>>();
+        let fill = |n| filled(n, |i| (i % 17) as f32 * 0.01 - 0.08);
         Self {
             rows,
             layout,
@@ -38,7 +39,7 @@ impl Products {
             y: fill(rows * stride(outputs)),
             weights: fill(layout.weights_len()),
             transpose: fill(layout.transpose_len()),
-            scratch: vec![0.0; scratch_len(1024)],
+            scratch: Aligned::zeros(scratch_len(1024)),
             bias: fill(padded(outputs)),
         }
     }
@@ -83,6 +84,14 @@ impl Products {
     }
 }
 
+fn filled(len: usize, value: impl Fn(usize) -> f32) -> Aligned {
+    let mut values = Aligned::zeros(len);
+    for (index, slot) in values.iter_mut().enumerate() {
+        *slot = value(index);
+    }
+    values
+}
+
 /// What [`Elementwise`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
@@ -110,17 +119,17 @@ impl Function {
 
 /// Values that functions are applied to one by one.
 pub struct Elementwise {
-    x: Vec<f32>,
-    y: Vec<f32>,
-    slots: [Vec<f32>; 2],
+    x: Aligned,
+    y: Aligned,
+    slots: [Aligned; 2],
 }
 
 impl Elementwise {
     /// About `values` values (a multiple of 16) between -8 and 0.
     pub fn new(values: usize) -> Self {
         let n = padded(values);
-        let x = (0..n).map(|i| (i % 1021) as f32 / 1021.0 * 8.0 - 8.0).collect();
-        Self { x, y: vec![0.0; n], slots: [vec![0.0; n], vec![0.0; n]] }
+        let x = filled(n, |i| (i % 1021) as f32 / 1021.0 * 8.0 - 8.0);
+        Self { x, y: Aligned::zeros(n), slots: [Aligned::zeros(n), Aligned::zeros(n)] }
     }
 
     /// Applies a function to every value; the optimizer takes the values as gradients.

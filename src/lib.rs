@@ -136,6 +136,7 @@
 //! ```
 
 mod activation;
+mod aligned;
 #[doc(hidden)]
 pub mod bench_support;
 mod data;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Sequential;
 use crate::activation::Activation;
+use crate::aligned::Aligned;
 use crate::layer::{Dense, Dropout, Init, Kind, Layer, LayerNorm, Placed};
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
@@ -98,13 +99,10 @@ impl SequentialBuilder {
 }
 
 /// Zeros, or an error where memory cannot hold them.
-fn zeros(len: usize) -> Result<Vec<f32>> {
-    let mut params = Vec::new();
-    params.try_reserve_exact(len).map_err(|_| {
+fn zeros(len: usize) -> Result<Aligned> {
+    Aligned::try_zeros(len).map_err(|_| {
         Error::config("layers", format!("{len} parameters are more than memory can hold"))
-    })?;
-    params.resize(len, 0.0);
-    Ok(params)
+    })
 }
 
 fn describe(kind: &Kind) -> String {

@@ -12,6 +12,7 @@ pub use builder::SequentialBuilder;
 pub use evaluate::Score;
 
 use crate::activation::Activation;
+use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed};
 use crate::loss::Loss;
 
@@ -31,7 +32,7 @@ use crate::loss::Loss;
 #[derive(Debug, Clone)]
 pub struct Sequential {
     pub(crate) layers: Vec<Placed>,
-    pub(crate) params: Vec<f32>,
+    pub(crate) params: Aligned,
     /// The loss that it was last trained with.
     pub(crate) loss: Option<Loss>,
 }

@@ -7,10 +7,17 @@ use super::product::wide;
 use crate::rows::{LANES, Rows};
 use crate::simd::Fma;
 
-/// Rows of a group of shards: its part of x and dy stays in the first cache while the tiles of a strip
-/// pass over it. Beside no groups, the weight gradient of 256x784x512 over 16 shards went from 0.75
-/// of the peak to 0.83, and 64 rows did better than 128 (Zen 5, AVX-512, best of 15 on a busy machine).
+/// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
+/// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
+/// 64 rows did 0.02 to 0.03 of the peak better than 128, on others as well (Zen 5, AVX-512).
 const GROUP_ROWS: usize = 64;
+
+/// Most shards of a group.
+const GROUP_SHARDS: usize = 4;
+
+/// Rows of a shard from which the tallest tile pays: a shorter chain ends before the partial sums of
+/// the one before it, 24 registers, are stored and added, and nothing hides them.
+const LONG_SHARD: usize = 48;
 
 /// Floats of a partial sum of the tallest tile, and of a strip.
 const TILE: usize = 12 * STRIP;
@@ -41,7 +48,7 @@ pub(crate) fn weight_grad<'a, S: Simd>(
 ) {
     let panels = block.panels();
     let rows = shard(0).0.rows.max(1);
-    let group = if rows >= GROUP_ROWS { 1 } else { 1 << (GROUP_ROWS / rows).ilog2() };
+    let group = (1 << (GROUP_ROWS / rows).max(1).ilog2()).min(GROUP_SHARDS);
     let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
@@ -49,7 +56,8 @@ pub(crate) fn weight_grad<'a, S: Simd>(
         let sum = Sum { block, panel, shards, group, shard: &shard };
         let room = (&mut *tiles, &mut *strips, grads);
         panel += match panels - panel {
-            2.. if wide::<S>() => sum.strip::<S, 12, 2>(simd, room),
+            2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, 12, 2>(simd, room),
+            2.. if wide::<S>() => sum.strip::<S, 6, 2>(simd, room),
             _ if wide::<S>() => sum.strip::<S, 12, 1>(simd, room),
             _ => sum.strip::<S, 6, 1>(simd, room),
         };
@@ -75,10 +83,11 @@ pub(crate) fn bias_grad<'a, S: Simd>(
     let block =
         WeightBlock { inputs: 0..1, outputs: 0..outputs, weights: none.clone(), transpose: none };
     let panels = block.panels();
+    let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
-        let sum = Sum { block: &block, panel, shards, group: usize::MAX, shard: &shard };
-        let room = (&mut *scratch, &mut [][..], &mut grads[panel * LANES..]);
+        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, shard: &shard };
+        let room = (&mut *tiles, &mut *strips, &mut grads[panel * LANES..]);
         panel += match panels - panel {
             4.. => sum.strip::<S, 1, 4>(simd, room),
             2.. => sum.strip::<S, 1, 2>(simd, room),
@@ -99,12 +108,22 @@ struct Sum<'s, F> {
 /// Scratch for tiles, scratch for strips, and the gradient.
 type Room<'r> = (&'r mut [f32], &'r mut [f32], &'r mut [f32]);
 
+/// A shard's rows, from the block's first input and the strip's first output on.
+#[derive(Clone, Copy)]
+struct Leaf<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    rows: usize,
+}
+
 /// Where a group of shards stands.
 #[derive(Clone, Copy)]
-struct Group {
+struct Group<'a, 'l> {
     index: usize,
-    shards: (usize, usize),
     last: bool,
+    leaves: &'l [Leaf<'a>],
+    x_stride: usize,
+    dy_stride: usize,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
@@ -116,14 +135,35 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         (tiles, strips, grads): Room,
     ) -> usize {
         let groups = self.shards.div_ceil(self.group);
+        let (x, dy) = (self.shard)(0);
         for index in 0..groups {
             let first = index * self.group;
-            let shards = (first, self.group.min(self.shards - first));
-            let group = Group { index, shards, last: index + 1 == groups };
+            let count = self.group.min(self.shards - first);
+            let mut leaves = [Leaf { x: &[], dy: &[], rows: 0 }; GROUP_SHARDS];
+            for (s, leaf) in (first..first + count).zip(&mut leaves) {
+                *leaf = self.leaf(s);
+            }
+            let group = Group {
+                index,
+                last: index + 1 == groups,
+                leaves: &leaves[..count],
+                x_stride: x.stride,
+                dy_stride: dy.stride,
+            };
             let room = (&mut *tiles, &mut *strips, &mut *grads);
             self.column::<S, MR, NV>(simd, group, room);
         }
         NV
+    }
+
+    #[inline(always)]
+    fn leaf(&self, s: usize) -> Leaf<'a> {
+        let (x, dy) = (self.shard)(s);
+        Leaf {
+            x: &x.data[self.block.inputs.start..],
+            dy: &dy.data[self.block.outputs.start + self.panel * LANES..],
+            rows: x.rows,
+        }
     }
 
     #[inline(always)]
@@ -133,115 +173,126 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         group: Group,
         (tiles, strips, grads): Room,
     ) {
-        let inputs = self.block.inputs.len();
-        let mut i = 0;
-        while i + MR <= inputs {
-            let room = (&mut *tiles, &mut *strips, &mut *grads);
-            self.call_tile::<S, MR, NV>(simd, i, group, room);
-            i += MR;
+        let mut room = (tiles, strips, grads);
+        let mut i = self.tiles::<S, MR, NV>(simd, 0, group, &mut room);
+        if MR > 4 {
+            i = self.tiles::<S, 4, NV>(simd, i, group, &mut room);
         }
-        if MR > 8 && i + 8 <= inputs {
-            let room = (&mut *tiles, &mut *strips, &mut *grads);
-            self.call_tile::<S, 8, NV>(simd, i, group, room);
-            i += 8;
+        if MR > 2 {
+            i = self.tiles::<S, 2, NV>(simd, i, group, &mut room);
         }
-        if MR > 4 && i + 4 <= inputs {
-            let room = (&mut *tiles, &mut *strips, &mut *grads);
-            self.call_tile::<S, 4, NV>(simd, i, group, room);
-            i += 4;
-        }
-        if MR > 2 && i + 2 <= inputs {
-            let room = (&mut *tiles, &mut *strips, &mut *grads);
-            self.call_tile::<S, 2, NV>(simd, i, group, room);
-            i += 2;
-        }
-        if i < inputs {
-            self.call_tile::<S, 1, NV>(simd, i, group, (tiles, strips, grads));
+        if MR > 1 {
+            self.tiles::<S, 1, NV>(simd, i, group, &mut room);
         }
     }
 
-    /// A function of its own for each tile: one frame, which stays small without optimization too.
+    /// Tiles of MR inputs from input `i` of the block on; returns where they end. A function of its
+    /// own for each height: one frame, which stays small without optimization too.
     #[inline(always)]
-    fn call_tile<S: Simd, const MR: usize, const NV: usize>(
+    fn tiles<S: Simd, const MR: usize, const NV: usize>(
         &self,
         simd: S,
-        i: usize,
+        mut i: usize,
         group: Group,
-        room: Room,
-    ) {
+        (tiles, strips, grads): &mut Room,
+    ) -> usize {
+        let inputs = self.block.inputs.len();
+        if i + MR > inputs {
+            return i;
+        }
         simd.vectorize(
             #[inline(always)]
-            || self.tile::<S, MR, NV>(simd, i, group, room),
-        );
+            || {
+                while i + MR <= inputs {
+                    tile::<S, MR, NV>(simd, (i, inputs), group, (tiles, strips, grads));
+                    i += MR;
+                }
+                i
+            },
+        )
     }
+}
 
-    /// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l shards waits in level l
-    /// of the scratch until its sibling is done.
-    #[inline(always)]
-    fn tile<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        simd: S,
-        i: usize,
-        group: Group,
-        (tiles, strips, grads): Room,
-    ) {
-        let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
-        let (first, shards) = group.shards;
-        for s in 0..shards - 1 {
-            let mut acc = self.chain::<S, MR, NV>(simd, i, first + s);
-            let done = s.trailing_ones() as usize;
-            for l in 0..done {
-                add(simd, &mut acc, &tiles[level(l)], MR);
-            }
-            store(&acc, &mut tiles[level(done)], MR);
-        }
-        let mut acc = self.chain::<S, MR, NV>(simd, i, first + shards - 1);
-        for l in set_bits(shards - 1) {
-            add(simd, &mut acc, &tiles[level(l)], MR);
-        }
-        let inputs = self.block.inputs.len();
-        let place = |l: usize| (l * NV * inputs + i) * LANES;
-        if group.last {
-            for l in set_bits(group.index) {
-                add(simd, &mut acc, &strips[place(l)..], inputs);
-            }
-            store(&acc, &mut grads[i * LANES..], inputs);
-        } else {
-            let done = group.index.trailing_ones() as usize;
-            for l in 0..done {
-                add(simd, &mut acc, &strips[place(l)..], inputs);
-            }
-            store(&acc, &mut strips[place(done)..], inputs);
-        }
-    }
-
-    #[inline(always)]
-    fn chain<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        simd: S,
-        i: usize,
-        s: usize,
-    ) -> [[f32x16<S>; NV]; MR] {
-        let (x, dy) = (self.shard)(s);
-        let left = &x.data[self.block.inputs.start + i..];
-        let right = &dy.data[self.block.outputs.start + self.panel * LANES..];
-        let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-        for r in 0..x.rows {
-            let left: &[f32] = &left[r * x.stride..][..MR];
-            let lanes: &[f32] = &right[r * dy.stride..][..NV * LANES];
-            let mut right = [f32x16::splat(simd, 0.0); NV];
-            for v in 0..NV {
-                right[v] = f32x16::from_slice(simd, &lanes[v * LANES..(v + 1) * LANES]);
-            }
+/// Inputs `i..i + MR` of the block by NV panels of outputs. Two shards are added in registers where
+/// these are enough for both; the sum of 2^l such nodes waits in level l of the scratch until its
+/// sibling is done.
+#[inline(always)]
+fn tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    (i, inputs): (usize, usize),
+    group: Group,
+    (tiles, strips, grads): Room,
+) {
+    let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
+    let at_once = if wide::<S>() && MR * NV <= 12 { 2 } else { 1 };
+    let mut rest = group.leaves;
+    let mut node = 0_usize;
+    let mut acc = loop {
+        let mut acc = chain::<S, MR, NV>(simd, i, &group, &rest[0]);
+        if at_once == 2 && rest.len() > 1 {
+            let right = chain::<S, MR, NV>(simd, i, &group, &rest[1]);
             for m in 0..MR {
-                let left = f32x16::splat(simd, left[m]);
                 for v in 0..NV {
-                    acc[m][v] = left.fma(right[v], acc[m][v]);
+                    acc[m][v] = acc[m][v] + right[m][v];
                 }
             }
         }
-        acc
+        if rest.len() <= at_once {
+            break acc;
+        }
+        let done = node.trailing_ones() as usize;
+        for l in 0..done {
+            add(simd, &mut acc, &tiles[level(l)], MR);
+        }
+        store(&acc, &mut tiles[level(done)], MR);
+        rest = &rest[at_once..];
+        node += 1;
+    };
+    for l in set_bits(node) {
+        add(simd, &mut acc, &tiles[level(l)], MR);
     }
+    let place = |l: usize| (l * NV * inputs + i) * LANES;
+    if group.last {
+        for l in set_bits(group.index) {
+            add(simd, &mut acc, &strips[place(l)..], inputs);
+        }
+        store(&acc, &mut grads[i * LANES..], inputs);
+    } else {
+        let done = group.index.trailing_ones() as usize;
+        for l in 0..done {
+            add(simd, &mut acc, &strips[place(l)..], inputs);
+        }
+        store(&acc, &mut strips[place(done)..], inputs);
+    }
+}
+
+/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile.
+#[inline(always)]
+fn chain<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    i: usize,
+    group: &Group,
+    leaf: &Leaf,
+) -> [[f32x16<S>; NV]; MR] {
+    let (mut x, mut dy) = (&leaf.x[i..], leaf.dy);
+    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    for _ in 0..leaf.rows {
+        let left = &x[..MR];
+        let lanes = &dy[..NV * LANES];
+        let mut right = [f32x16::splat(simd, 0.0); NV];
+        for v in 0..NV {
+            right[v] = f32x16::from_slice(simd, &lanes[v * LANES..(v + 1) * LANES]);
+        }
+        for m in 0..MR {
+            let left = f32x16::splat(simd, left[m]);
+            for v in 0..NV {
+                acc[m][v] = left.fma(right[v], acc[m][v]);
+            }
+        }
+        x = x.get(group.x_stride..).unwrap_or(&[]);
+        dy = dy.get(group.dy_stride..).unwrap_or(&[]);
+    }
+    acc
 }
 
 /// The positions of a number's set bits, lowest first.

@@ -2,6 +2,7 @@
 //! its own.
 
 use super::plan::{Op, Plan};
+use crate::aligned::Aligned;
 use crate::data::{Dataset, Targets};
 use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
@@ -12,11 +13,11 @@ use crate::rows::{Rows, RowsMut, stride};
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     pub rows: usize,
-    pub values: Vec<Vec<f32>>,
-    pub grads: Vec<Vec<f32>>,
-    kept: Vec<Vec<f32>>,
+    pub values: Vec<Aligned>,
+    pub grads: Vec<Aligned>,
+    kept: Vec<Aligned>,
     labels: Vec<u32>,
-    targets: Vec<f32>,
+    targets: Aligned,
     target_columns: usize,
     /// Each row's loss.
     pub losses: Vec<f64>,
@@ -49,7 +50,7 @@ impl Block {
             Some(Targets::Classes { .. }) => grow_one(&mut self.labels, rows),
             Some(Targets::Values(values)) => {
                 self.target_columns = values.ncols();
-                grow_one(&mut self.targets, rows * stride(values.ncols()));
+                self.targets.grow(rows * stride(values.ncols()));
             }
         }
         grow_one(&mut self.losses, rows);
@@ -209,10 +210,10 @@ impl Block {
     }
 }
 
-fn grow(buffers: &mut Vec<Vec<f32>>, lengths: impl ExactSizeIterator<Item = usize>) {
-    buffers.resize_with(lengths.len(), Vec::new);
+fn grow(buffers: &mut Vec<Aligned>, lengths: impl ExactSizeIterator<Item = usize>) {
+    buffers.resize_with(lengths.len(), Aligned::default);
     for (buffer, len) in buffers.iter_mut().zip(lengths) {
-        grow_one(buffer, len);
+        buffer.grow(len);
     }
 }
 
@@ -242,6 +243,6 @@ fn gather_rows(from: &[f32], columns: usize, order: &[u32], to: &mut [f32]) {
     }
 }
 
-fn disjoint(buffers: &mut [Vec<f32>], read: usize, write: usize) -> [&mut Vec<f32>; 2] {
+fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned; 2] {
     buffers.get_disjoint_mut([read, write]).expect("an op reads and writes two buffers")
 }

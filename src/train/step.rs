@@ -10,6 +10,7 @@ use super::block::{Block, Pass};
 use super::plan::Plan;
 use super::shards::Cut;
 use super::update::{Batch, Part, Unit, each, fused, gradient_only, units, update_only};
+use crate::aligned::Aligned;
 use crate::data::{Dataset, Targets};
 use crate::layer::Kind;
 use crate::loss::Loss;
@@ -30,9 +31,9 @@ pub(super) struct Stepper {
     transposed: Vec<bool>,
     blocks: Vec<CachePadded<Block>>,
     cut: Cut,
-    transpose: Vec<f32>,
-    slots: [Vec<f32>; 3],
-    grads: Vec<f32>,
+    transpose: Aligned,
+    slots: [Aligned; 3],
+    grads: Aligned,
     norms: Vec<f64>,
     workers: usize,
     shards: usize,
@@ -90,7 +91,7 @@ impl Stepper {
         let exact = !dense_only || params <= SMALL;
         let slots = std::array::from_fn(|slot| {
             let len = if slot < optimizer.slots() { params } else { 0 };
-            let mut state = vec![0.0; len];
+            let mut state = Aligned::zeros(len);
             let start = optimizer.initial(slot);
             if start != 0.0 {
                 fill_unpadded(model, &mut state, start);
@@ -98,9 +99,9 @@ impl Stepper {
             state
         });
         let mut stepper = Self {
-            transpose: vec![0.0; model.layers.last().map_or(0, |layer| layer.transpose.end)],
+            transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
             norms: vec![0.0; units.len()],
-            grads: if exact { vec![0.0; params] } else { vec![] },
+            grads: Aligned::zeros(if exact { params } else { 0 }),
             blocks: vec![],
             cut: Cut::default(),
             plan,
@@ -230,7 +231,7 @@ impl Stepper {
             transposed: &self.transposed,
         };
         if in_memory {
-            self.grads.resize(model.params.len(), 0.0);
+            self.grads.grow(model.params.len());
         }
         let grads = if in_memory { &mut self.grads[..] } else { &mut [] };
         let [a, b, c] = &mut self.slots;

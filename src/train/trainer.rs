@@ -11,6 +11,7 @@ use super::observer::{Flow, StepReport};
 use super::pool::{cores, pool};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
 use super::{EpochReport, History, StopReason};
+use crate::aligned::Aligned;
 use crate::data::Dataset;
 use crate::model::{Score, Sequential};
 use crate::optim::{ScheduleState, StoppingState, Verdict};
@@ -79,7 +80,7 @@ pub struct Trainer<'a> {
     epoch: EpochState,
     schedule: ScheduleState,
     stopping: StoppingState,
-    best: Vec<f32>,
+    best: Aligned,
     reports: Vec<EpochReport>,
     stopped: Option<StopReason>,
     wants_steps: bool,
@@ -144,7 +145,7 @@ impl<'a> Trainer<'a> {
             epoch: EpochState::default(),
             schedule: ScheduleState::new(config.optimizer.lr()),
             stopping: StoppingState::default(),
-            best: vec![],
+            best: Aligned::default(),
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
             wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),

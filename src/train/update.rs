@@ -9,6 +9,7 @@ use crossbeam::utils::CachePadded;
 use super::block::Block;
 use super::plan::Plan;
 use super::shards::{Cut, ShardPlace};
+use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::rows::{Rows, stride};
@@ -75,7 +76,7 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Writes the unit's gradient, summed over the batch, to `grads`.
-    pub fn gradient(&self, unit: &Unit, params: &[f32], scratch: &mut Vec<f32>, grads: &mut [f32]) {
+    pub fn gradient(&self, unit: &Unit, params: &[f32], scratch: &mut Aligned, grads: &mut [f32]) {
         let op = &self.plan.ops[unit.op];
         let layer = &self.layers[op.layer];
         let shards = self.cut.shards.len();
@@ -84,10 +85,7 @@ impl<'a> Batch<'a> {
             self.blocks[place.block].rows_of(layer, op, place.rows.clone())
         };
         if let Some(block) = &unit.block {
-            let needed = scratch_len(shards);
-            if scratch.len() < needed {
-                scratch.resize(needed, 0.0);
-            }
+            scratch.grow(scratch_len(shards));
             let (wide, narrow) = (stride(layer.inputs), stride(layer.outputs));
             let shard = |s: usize| {
                 let ShardPlace { block, rows } = &self.cut.shards[s];
@@ -142,14 +140,12 @@ impl<'a> Batch<'a> {
 fn tree_sum(
     shards: usize,
     leaf: impl Fn(usize, &mut [f32]),
-    scratch: &mut Vec<f32>,
+    scratch: &mut Aligned,
     sum: &mut [f32],
 ) {
     let n = sum.len();
     let levels = shards.ilog2() as usize + 1;
-    if scratch.len() < levels * n {
-        scratch.resize(levels * n, 0.0);
-    }
+    scratch.grow(levels * n);
     let add = |sum: &mut [f32], waiting: &[f32]| {
         for (sum, waiting) in sum.iter_mut().zip(waiting) {
             *sum += waiting;
@@ -264,15 +260,13 @@ fn middle(units: &[Unit], cost: usize) -> usize {
 
 thread_local! {
     /// A worker's room for the waiting partial sums and for one unit's gradient.
-    static ROOM: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    static ROOM: RefCell<(Aligned, Aligned)> = RefCell::default();
 }
 
 /// Gradient, update and transpose of one unit; the gradient never leaves the cache.
 pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part) {
     ROOM.with_borrow_mut(|(scratch, grads)| {
-        if grads.len() < part.params.len() {
-            grads.resize(part.params.len(), 0.0);
-        }
+        grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
         batch.gradient(unit, part.params, scratch, grads);
         step.update(part.params, grads, part.slots);
