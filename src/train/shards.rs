@@ -6,8 +6,10 @@ use std::ops::Range;
 /// Fewest rows of a shard, unless the batch itself is smaller.
 const ROWS_PER_SHARD: usize = 16;
 
-/// Most rows of a block: beyond it a block's activations leave the second cache.
-const ROWS_PER_BLOCK: usize = 256;
+/// Most rows of a block. The weights pass by once a block: for wide layers more rows share them, and
+/// beyond this number the rows leave the second cache. On one thread the forward pass of
+/// 784-2048-2048-10 ran at 0.75, 0.82, 0.85 and 0.82 of the peak with 128, 256, 512 and 1,024 (Zen 5).
+const ROWS_PER_BLOCK: usize = 512;
 
 /// Blocks per worker, so that a slow core holds the others up by one block at most.
 const BLOCKS_PER_WORKER: usize = 2;
