@@ -1,6 +1,8 @@
 //! Predictions: rows in chunks, chunks on all cores.
 
-use ndarray::{Array2, ArrayView2};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 use rayon::prelude::*;
 
 use super::Sequential;
@@ -36,11 +38,6 @@ impl Sequential {
     /// ```
     pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
         self.check_inputs(x.ncols())?;
-        if let Some(((row, column), value)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            let problem =
-                format!("row {row}, column {column}: expected a finite value, found {value}");
-            return Err(Error::Data(problem));
-        }
         let x = x.as_standard_layout();
         let features = x.as_slice().expect("a standard layout is one slice");
         let mut y = Array2::zeros((x.nrows(), self.outputs()));
@@ -48,11 +45,16 @@ impl Sequential {
         let out = y.as_slice_mut().expect("a new array is one slice");
         let forward = Forward::new(self, self.layers.len());
         let workers = worth(self.flops_per_row() / 3 * x.nrows());
+        let finite = AtomicBool::new(true);
         on_pool(workers, || {
             let tasks = out.par_chunks_mut(CHUNK * columns).enumerate();
             tasks.for_each_init(Block::default, |block, (index, out)| {
                 let rows = out.len() / columns;
                 let from = &features[index * CHUNK * self.inputs()..][..rows * self.inputs()];
+                if !from.iter().fold(true, |finite, v| finite & v.is_finite()) {
+                    finite.store(false, Ordering::Relaxed);
+                    return;
+                }
                 forward.run(block, from, rows);
                 let outputs = block.output(&forward.plan);
                 for (r, out) in out.chunks_exact_mut(columns).enumerate() {
@@ -60,7 +62,7 @@ impl Sequential {
                 }
             });
         })?;
-        Ok(y)
+        if finite.into_inner() { Ok(y) } else { Err(not_finite(&x)) }
     }
 
     /// Computes each row's class: the largest output, the first of equals; for a model with one
@@ -101,6 +103,15 @@ impl Sequential {
         };
         self.layers.iter().map(flops).sum()
     }
+}
+
+/// Says which is the first value that is not finite.
+fn not_finite(x: &CowArray<f32, Ix2>) -> Error {
+    let first = x.indexed_iter().find(|(_, v)| !v.is_finite());
+    let place = first.map_or_else(String::new, |((row, column), value)| {
+        format!("row {row}, column {column}: expected a finite value, found {value}")
+    });
+    Error::Data(place)
 }
 
 /// The model in use: its layers forward, without dropout.
