@@ -27,7 +27,8 @@ use kernels::{Pass, run};
 /// assert_eq!(Activation::Gelu.to_string(), "gelu");
 /// # Ok::<(), unisono::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Activation {
     /// y = x.

@@ -141,6 +141,7 @@ mod aligned;
 pub mod bench_support;
 mod data;
 mod error;
+mod io;
 mod layer;
 mod loss;
 pub mod metrics;
@@ -156,6 +157,7 @@ pub use data::{
     CsvColumn, CsvOptions, Dataset, MinMaxScaler, StandardScaler, TargetKind, Targets, datasets,
 };
 pub use error::{Error, Result};
+pub use io::Checkpoint;
 pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
 pub use loss::{
     BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError,

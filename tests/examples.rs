@@ -1,25 +1,11 @@
 //! The example programs as a user starts them: as processes, with right and wrong arguments.
 
-use std::path::PathBuf;
+mod common;
+
 use std::process::{Command, Output};
 
+use common::example;
 use serde_json::Value;
-
-/// The built example, which `cargo test` puts beside this test.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if !path.exists() {
-        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--example", name]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "{name} does not build");
-    }
-    path
-}
 
 fn run(name: &str, arguments: &[&str]) -> Output {
     Command::new(example(name)).args(arguments).output().unwrap()

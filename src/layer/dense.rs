@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// # Source
 /// X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
 /// networks", 2010; K. He et al., "Delving deep into rectifiers", 2015.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Init {
     /// Uniform within ±sqrt(6 / (`fan_in` + `fan_out`)).
@@ -79,7 +80,7 @@ impl FromStr for Init {
 }
 
 /// A dense (fully connected) layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dense {
     /// Output features O.
     pub outputs: usize,

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 ///
 /// # Source
 /// J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LayerNorm {
     /// Added to the variance; 1e-5 unless changed.
     pub eps: f32,

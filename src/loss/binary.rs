@@ -19,7 +19,7 @@ use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln_1p_unit, load, sum16
 /// # Source
 ///
 /// `torch.nn.functional.binary_cross_entropy_with_logits`.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct BinaryCrossEntropy {
     /// Weights of the positive targets: one for all outputs, or one for each.

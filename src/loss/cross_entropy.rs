@@ -28,7 +28,7 @@ use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln, load, max16, sum16}
 /// let loss = CrossEntropy::default().label_smoothing(0.1).class_weights(vec![1.0, 5.0]);
 /// assert_eq!(loss.class_weights, Some(vec![1.0, 5.0]));
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CrossEntropy {
     /// Share of the uniform distribution in the targets, 0 to 1.

@@ -33,7 +33,8 @@ pub use regression::{Huber, MeanAbsoluteError, MeanSquaredError};
 /// assert_eq!(loss.to_string(), "cross-entropy");
 /// assert!("mse".parse::<Loss>().is_ok());
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Loss {
     /// The mean of squared differences.

@@ -7,11 +7,11 @@ use crate::rows::{LANES, Rows};
 use crate::simd::{LaneRow, dispatch_at, sum16};
 
 /// Measures the mean of (y - t)² over rows and outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct MeanSquaredError;
 
 /// Measures the mean of |y - t| over rows and outputs; its gradient at 0 is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct MeanAbsoluteError;
 
 /// Measures the mean over rows and outputs of d²/2 where |d| <= `delta`, and of
@@ -20,7 +20,7 @@ pub struct MeanAbsoluteError;
 /// # Source
 ///
 /// Huber, "Robust Estimation of a Location Parameter", 1964; scaled as `torch.nn.HuberLoss`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Huber {
     /// Where the square ends, above 0.
     pub delta: f32,

@@ -22,7 +22,7 @@ impl SequentialBuilder {
         Self { inputs, layers: vec![] }
     }
 
-    fn push(mut self, kind: Kind) -> Self {
+    pub(crate) fn push(mut self, kind: Kind) -> Self {
         self.layers.push(kind);
         self
     }
@@ -72,6 +72,16 @@ impl SequentialBuilder {
     /// [`Error::Layer`] names the first layer that does not fit; a model without layers or inputs is
     /// an [`Error::Config`].
     pub fn build(self, seed: u64) -> Result<Sequential> {
+        let mut model = Sequential::without_parameters(self.place()?)?;
+        for (index, layer) in model.layers.iter().enumerate() {
+            let mut random = Stream::new(seed, Purpose::Init, 0, index as u64);
+            layer.init(&mut model.params[layer.params.clone()], &mut random);
+        }
+        Ok(model)
+    }
+
+    /// Checks every layer against the one before it and says where its parameters lie.
+    pub(crate) fn place(self) -> Result<Vec<Placed>> {
         if self.inputs == 0 {
             return Err(Error::config("inputs", "expected at least 1 feature, found 0"));
         }
@@ -89,12 +99,15 @@ impl SequentialBuilder {
                 .map_err(|error| Error::Layer { index, layer, problem: error.to_string() })?;
             layers.push(placed);
         }
-        let mut params = zeros(layers.last().map_or(0, |layer| layer.params.end))?;
-        for (index, layer) in layers.iter().enumerate() {
-            let mut random = Stream::new(seed, Purpose::Init, 0, index as u64);
-            layer.init(&mut params[layer.params.clone()], &mut random);
-        }
-        Ok(Sequential { layers, params, loss: None })
+        Ok(layers)
+    }
+}
+
+impl Sequential {
+    /// A model of layers in their places, with all parameters zero.
+    pub(crate) fn without_parameters(layers: Vec<Placed>) -> Result<Self> {
+        let params = zeros(layers.last().map_or(0, |layer| layer.params.end))?;
+        Ok(Self { layers, params, trained: None })
     }
 }
 

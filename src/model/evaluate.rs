@@ -39,7 +39,10 @@ impl Sequential {
             Targets::Classes { .. } => CrossEntropy::default().into(),
             Targets::Values(_) => MeanSquaredError.into(),
         };
-        self.evaluate_with(data, &self.loss.clone().unwrap_or_else(default))
+        self.evaluate_with(
+            data,
+            &self.trained_with().map_or_else(default, |config| config.loss.clone()),
+        )
     }
 
     /// Computes loss and accuracy on a data set with a loss of your choice.

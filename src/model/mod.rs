@@ -13,8 +13,9 @@ pub use evaluate::Score;
 
 use crate::activation::Activation;
 use crate::aligned::Aligned;
+use crate::io::Trained;
 use crate::layer::{Kind, Placed};
-use crate::loss::Loss;
+use crate::train::TrainConfig;
 
 /// Layers in a row: each one's output is the next one's input.
 ///
@@ -33,8 +34,8 @@ use crate::loss::Loss;
 pub struct Sequential {
     pub(crate) layers: Vec<Placed>,
     pub(crate) params: Aligned,
-    /// The loss that it was last trained with.
-    pub(crate) loss: Option<Loss>,
+    /// What it was last trained with.
+    pub(crate) trained: Option<Box<Trained>>,
 }
 
 impl Sequential {
@@ -66,6 +67,22 @@ impl Sequential {
     /// Number of parameters.
     pub fn param_count(&self) -> usize {
         self.layers.iter().map(Placed::param_count).sum()
+    }
+
+    /// The configuration that it was last trained with, without validation set and observers.
+    pub fn trained_with(&self) -> Option<&TrainConfig> {
+        self.trained.as_ref().map(|trained| &trained.config)
+    }
+
+    /// The names of its input columns, if the data that it was last trained on had names.
+    pub fn feature_names(&self) -> Option<&[String]> {
+        self.trained.as_ref()?.feature_names.as_deref()
+    }
+
+    /// The names of its classes, that of class 0 first, if the data that it was last trained on had
+    /// names.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.trained.as_ref()?.class_names.as_deref()
     }
 
     /// The activation that ends the model, or the identity.

@@ -16,7 +16,7 @@ use crate::simd::Fma;
 /// # Source
 /// J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization",
 /// 2011, in the form of `torch.optim.Adagrad`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Adagrad {
     /// Learning rate, per step.
     pub lr: f64,

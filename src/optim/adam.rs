@@ -26,7 +26,7 @@ use crate::simd::Fma;
 /// assert_eq!(Adam::default().lr, 0.001);
 /// assert_eq!(Adam::new(0.01).weight_decay(1e-4).beta2, 0.999);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Adam {
     /// Learning rate, per step.
     pub lr: f64,

@@ -10,7 +10,7 @@ use super::fields::{Field, Hyperparameters, Range};
 /// # Source
 /// I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, algorithm 2, in the
 /// form of `torch.optim.AdamW`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AdamW {
     /// Learning rate, per step.
     pub lr: f64,

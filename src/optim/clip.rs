@@ -16,7 +16,8 @@ use crate::{Error, Result};
 /// assert!(Clip::Norm(1.0).check().is_ok());
 /// assert!(Clip::Value(-1.0).check().is_err());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Clip {
     /// Takes gradients as they are.

@@ -57,7 +57,8 @@ use step::Kind;
 /// assert_eq!("adam".parse::<Optimizer>()?, Adam::default().into());
 /// # Ok::<(), unisono::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Optimizer {
     /// Gradient descent, with momentum or without.

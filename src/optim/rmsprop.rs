@@ -19,7 +19,7 @@ use crate::simd::Fma;
 /// T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", 2012; centered: A. Graves, "Generating
 /// sequences with recurrent neural networks", 2013, eq. 38 to 45; in the form of
 /// `torch.optim.RMSprop`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RmsProp {
     /// Learning rate, per step.
     pub lr: f64,

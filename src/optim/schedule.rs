@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// assert!(schedule.check().is_ok());
 /// assert!(Schedule::Exponential { gamma: -1.0 }.check().is_err());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
     /// Keeps the base.

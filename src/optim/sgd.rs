@@ -25,7 +25,7 @@ use crate::{Error, Result};
 /// let sgd = Sgd::new(0.1).momentum(0.9).nesterov(true);
 /// assert_eq!(sgd.weight_decay, 0.0);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sgd {
     /// Learning rate, per step.
     pub lr: f64,

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// let stopping = EarlyStopping::new(5).min_delta(1e-3);
 /// assert!(stopping.restore_best);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct EarlyStopping {
     /// Epochs without improvement after which to stop, at least 1.
     pub patience: usize,

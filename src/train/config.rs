@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
 use super::observer::Observer;
 use crate::data::Dataset;
+use crate::io::Checkpoint;
 use crate::loss::Loss;
 use crate::optim::{Clip, EarlyStopping, Optimizer, Schedule};
 use crate::{Error, Result};
@@ -25,7 +27,7 @@ use crate::{Error, Result};
 ///     .schedule(Schedule::Exponential { gamma: 0.95 })
 ///     .clip(Clip::Norm(1.0));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 #[must_use = "a configuration does nothing until it is trained with"]
 pub struct TrainConfig {
     pub(crate) loss: Loss,
@@ -35,20 +37,28 @@ pub struct TrainConfig {
     pub(crate) drop_last: bool,
     pub(crate) shuffle: bool,
     pub(crate) seed: u64,
+    #[serde(skip)]
     pub(crate) threads: Threads,
     pub(crate) shards: usize,
     pub(crate) clip: Clip,
     pub(crate) schedule: Schedule,
     pub(crate) loss_threshold: Option<f64>,
     pub(crate) early_stopping: Option<EarlyStopping>,
+    #[serde(skip)]
     pub(crate) validation: Option<Arc<Dataset>>,
+    #[serde(skip)]
+    pub(crate) checkpoint: Option<Checkpoint>,
+    #[serde(skip)]
+    pub(crate) interrupt: Option<Arc<AtomicBool>>,
+    #[serde(skip)]
     pub(crate) observers: Vec<Arc<Mutex<dyn Observer>>>,
 }
 
 /// How many workers to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Threads {
     /// All cores, as far as the work is worth sharing.
+    #[default]
     Auto,
     /// At most so many, at most all cores, as far as the work is worth sharing.
     AtMost(usize),
@@ -75,6 +85,8 @@ impl TrainConfig {
             loss_threshold: None,
             early_stopping: None,
             validation: None,
+            checkpoint: None,
+            interrupt: None,
             observers: vec![],
         }
     }
@@ -159,6 +171,19 @@ impl TrainConfig {
         self
     }
 
+    /// Writes checkpoints, and goes on from the newest if asked to.
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
+    /// Stops after the step in which this becomes true, a checkpoint written first where there are
+    /// any. A program that wants Ctrl-C to do that sets it in its signal handler.
+    pub fn interrupt(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.interrupt = Some(flag);
+        self
+    }
+
     /// Tells an observer of every epoch (and step, if it asks). To look at it afterwards, hand in a
     /// clone of your own `Arc<Mutex<_>>` with [`shared_observer`](Self::shared_observer).
     pub fn observer(self, observer: impl Observer + 'static) -> Self {
@@ -169,6 +194,17 @@ impl TrainConfig {
     pub fn shared_observer(mut self, observer: Arc<Mutex<dyn Observer>>) -> Self {
         self.observers.push(observer);
         self
+    }
+
+    /// The same without what belongs to one run: data, observers, checkpoints.
+    pub(crate) fn recipe(&self) -> Self {
+        Self {
+            validation: None,
+            checkpoint: None,
+            interrupt: None,
+            observers: vec![],
+            ..self.clone()
+        }
     }
 
     /// Checks every field by itself.
@@ -193,6 +229,9 @@ impl TrainConfig {
         if self.early_stopping.is_some() && self.validation.is_none() {
             let problem = "needs a validation set: add `.validation(data)`";
             return Err(Error::config("early_stopping", problem));
+        }
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.check()?;
         }
         if let Some(stopping) = &self.early_stopping {
             stopping.check()?;
@@ -223,6 +262,7 @@ impl fmt::Debug for TrainConfig {
             .field("loss_threshold", &self.loss_threshold)
             .field("early_stopping", &self.early_stopping)
             .field("validation", &self.validation.as_ref().map(|data| data.rows()))
+            .field("checkpoint", &self.checkpoint)
             .field("observers", &self.observers.len())
             .finish()
     }

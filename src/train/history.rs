@@ -42,6 +42,8 @@ pub enum StopReason {
     },
     /// An observer asked for it.
     Observer,
+    /// The flag of [`TrainConfig::interrupt`](crate::TrainConfig::interrupt) was set.
+    Interrupted,
 }
 
 /// Everything that training reports. It prints as a table, in which `*` marks the best epoch.
@@ -185,6 +187,7 @@ impl fmt::Display for StopReason {
                 write!(f, "no improvement since epoch {best_epoch}")
             }
             Self::Observer => f.pad("an observer asked to stop"),
+            Self::Interrupted => f.pad("interrupted"),
         }
     }
 }

@@ -9,6 +9,7 @@ mod plan;
 #[cfg(feature = "plot")]
 mod plot;
 pub(crate) mod pool;
+mod resume;
 mod shards;
 mod step;
 mod trainer;

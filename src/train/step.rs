@@ -32,7 +32,7 @@ pub(super) struct Stepper {
     blocks: Vec<CachePadded<Block>>,
     cut: Cut,
     transpose: Aligned,
-    slots: [Aligned; 3],
+    pub slots: [Aligned; 3],
     grads: Aligned,
     norms: Vec<f64>,
     workers: usize,

@@ -13,6 +13,7 @@ use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
 use super::{EpochReport, History, StopReason};
 use crate::aligned::Aligned;
 use crate::data::Dataset;
+use crate::io::{Due, Moment, Trained};
 use crate::model::{Score, Sequential};
 use crate::optim::{ScheduleState, StoppingState, Verdict};
 use crate::rng::{Purpose, Stream};
@@ -70,36 +71,37 @@ pub fn train_parallel(
 /// ```
 #[derive(Debug)]
 pub struct Trainer<'a> {
-    model: &'a mut Sequential,
-    data: &'a Dataset,
-    config: TrainConfig,
-    stepper: Stepper,
+    pub(super) model: &'a mut Sequential,
+    pub(super) data: &'a Dataset,
+    pub(super) config: TrainConfig,
+    pub(super) stepper: Stepper,
     pool: Option<Arc<ThreadPool>>,
     workers: usize,
-    order: Vec<u32>,
-    epoch: EpochState,
-    schedule: ScheduleState,
-    stopping: StoppingState,
-    best: Aligned,
-    reports: Vec<EpochReport>,
-    stopped: Option<StopReason>,
+    pub(super) order: Vec<u32>,
+    pub(super) epoch: EpochState,
+    pub(super) schedule: ScheduleState,
+    pub(super) stopping: StoppingState,
+    pub(super) best: Aligned,
+    pub(super) reports: Vec<EpochReport>,
+    pub(super) stopped: Option<StopReason>,
     wants_steps: bool,
+    pub(super) due: Option<Due>,
 }
 
 /// How far the current epoch has come.
 #[derive(Debug, Default)]
-struct EpochState {
+pub(super) struct EpochState {
     /// Finished epochs.
-    done: usize,
+    pub(super) done: usize,
     /// Finished steps of the current epoch.
-    step: usize,
-    loss: f64,
-    normalizer: f64,
-    correct: usize,
-    rows: usize,
-    seconds: f64,
+    pub(super) step: usize,
+    pub(super) loss: f64,
+    pub(super) normalizer: f64,
+    pub(super) correct: usize,
+    pub(super) rows: usize,
+    pub(super) seconds: f64,
     /// Learning rate of the last step.
-    lr: f64,
+    pub(super) lr: f64,
 }
 
 impl<'a> Trainer<'a> {
@@ -136,8 +138,8 @@ impl<'a> Trainer<'a> {
             batches,
             (config.shards, workers),
         );
-        model.loss = Some(config.loss.clone());
-        Ok(Self {
+        model.trained = Some(Box::new(Trained::new(config, data)));
+        let mut trainer = Self {
             stepper,
             pool: if workers > 1 { Some(pool(workers)?) } else { None },
             workers,
@@ -149,10 +151,13 @@ impl<'a> Trainer<'a> {
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
             wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),
+            due: config.checkpoint.clone().map(Due::new),
             config: config.clone(),
             model,
             data,
-        })
+        };
+        trainer.resume()?;
+        Ok(trainer)
     }
 
     /// Trains to the end: the last epoch, a threshold, early stopping or an observer's word.
@@ -185,9 +190,7 @@ impl<'a> Trainer<'a> {
     pub fn step(&mut self) -> Result<StepReport> {
         self.guarded(|trainer| {
             let (report, flow) = trainer.step_inside()?;
-            if trainer.ends_epoch(flow) {
-                trainer.end_epoch()?;
-            }
+            trainer.after_step(flow)?;
             Ok(report)
         })
     }
@@ -230,15 +233,33 @@ impl<'a> Trainer<'a> {
     fn epoch_inside(&mut self) -> Result<EpochReport> {
         loop {
             let (_, flow) = self.step_inside()?;
-            if self.ends_epoch(flow) {
-                return self.end_epoch();
+            if let Some(report) = self.after_step(flow)? {
+                return Ok(report);
             }
         }
     }
 
-    /// Whether the last step ends its epoch: as its last one, or at an observer's word.
-    fn ends_epoch(&self, flow: Flow) -> bool {
-        flow == Flow::Stop || self.epoch.step == self.steps_per_epoch()
+    /// Ends the epoch after its last step, or at an observer's or the program's word, and writes
+    /// checkpoints. What an interruption ends is saved as it stands, to be gone on with.
+    fn after_step(&mut self, flow: Flow) -> Result<Option<EpochReport>> {
+        let interrupted = self.interrupted();
+        let whole = self.epoch.step == self.steps_per_epoch();
+        if interrupted && !whole {
+            self.save_if_due(Moment::Epoch)?;
+            self.stopped = Some(StopReason::Interrupted);
+        }
+        if !whole && !interrupted && flow == Flow::Continue {
+            self.save_if_due(Moment::Step)?;
+            return Ok(None);
+        }
+        let report = self.end_epoch()?;
+        if whole || !interrupted {
+            self.save_if_due(Moment::Epoch)?;
+        }
+        if interrupted && self.stopped.is_none() {
+            self.stopped = Some(StopReason::Interrupted);
+        }
+        Ok(Some(report))
     }
 
     fn step_inside(&mut self) -> Result<(StepReport, Flow)> {

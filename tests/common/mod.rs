@@ -2,6 +2,8 @@
 #![allow(dead_code)] // each test takes its part
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewMut2};
 use unisono::rng::Stream;
@@ -141,4 +143,20 @@ pub fn gradient(
         *before -= &after.weight(name).unwrap();
     }
     (report.loss, gradient)
+}
+
+/// The built example, which `cargo test` puts beside this test.
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !path.exists() {
+        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+        build.args(["build", "--example", name]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "{name} does not build");
+    }
+    path
 }

@@ -1,0 +1,342 @@
+//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::exact::Exact;
+use super::files;
+use super::model_file::{from_json, in_file, to_json};
+use super::spec::Spec;
+use super::tensors::{Reader, Values, Writer};
+use crate::aligned::Aligned;
+use crate::model::Sequential;
+use crate::{Error, Result};
+
+/// Where the state stands in the metadata.
+const KEY: &str = "unisono_run";
+const ENDING: &str = ".safetensors";
+
+/// Where training writes checkpoints, how often, and whether it goes on from one.
+///
+/// A checkpoint holds parameters, optimizer state, position in the epoch, history, and the states of
+/// schedule and early stopping; random numbers are a function of seed, epoch and row. A run that was
+/// killed at any moment and resumed ends with the same bits as one that ran through. Each file is
+/// written beside its place, confirmed by the disk and then renamed.
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Adam, Checkpoint, CrossEntropy, Sequential, TrainConfig, datasets};
+/// use unisono::train_parallel;
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let trained = |epochs| {
+///     let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+///     let config = TrainConfig::new(CrossEntropy::default(), Adam::default())
+///         .epochs(epochs)
+///         .checkpoint(Checkpoint::new(folder.path()).every_steps(10).resume(true));
+///     train_parallel(&mut model, &datasets::iris(), &config)
+/// };
+/// trained(2)?;
+/// assert_eq!(trained(5)?.epochs.len(), 5); // three more
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a checkpoint setting does nothing until it is trained with"]
+pub struct Checkpoint {
+    folder: PathBuf,
+    every_steps: Option<u64>,
+    every: Option<Duration>,
+    keep: usize,
+    resume: bool,
+}
+
+impl Checkpoint {
+    /// Writes into this folder, which is made if need be, after every epoch; the last 3 are kept.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), every_steps: None, every: None, keep: 3, resume: false }
+    }
+
+    /// Writes after every so many optimizer steps too, at least 1.
+    pub fn every_steps(mut self, steps: u64) -> Self {
+        self.every_steps = Some(steps);
+        self
+    }
+
+    /// Writes whenever this time has passed since the last one, too.
+    pub fn every(mut self, time: Duration) -> Self {
+        self.every = Some(time);
+        self
+    }
+
+    /// Keeps so many of the newest, at least 1.
+    pub fn keep(mut self, keep: usize) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Whether to go on from the newest checkpoint in the folder, if there is one. Model, data and
+    /// configuration have to be those of the run; threads and epochs may differ.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |field, value: u64| match value {
+            0 => Err(Error::config(field, "expected at least 1, found 0")),
+            _ => Ok(()),
+        };
+        positive("keep", self.keep as u64)?;
+        positive("every_steps", self.every_steps.unwrap_or(1))
+    }
+
+    /// Finished checkpoints, newest first, with their numbers of steps.
+    fn files(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let mut found = vec![];
+        let entries = fs::read_dir(&self.folder).map_err(files::failed(&self.folder))?;
+        for entry in entries {
+            let path = entry.map_err(files::failed(&self.folder))?.path();
+            let steps = path.file_name().and_then(|name| name.to_str()).and_then(|name| {
+                name.strip_prefix("step-")?.strip_suffix(ENDING)?.parse::<u64>().ok()
+            });
+            found.extend(steps.map(|steps| (steps, path)));
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+
+    /// Makes the folder ready and finds the state to go on from: the newest checkpoint that is whole.
+    pub(crate) fn open(&self, model: &Sequential) -> Result<Option<(PathBuf, Restored)>> {
+        fs::create_dir_all(&self.folder).map_err(files::failed(&self.folder))?;
+        self.remove_unfinished();
+        let files = self.files()?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        if !self.resume {
+            let problem = format!(
+                "{} holds checkpoints of another run: go on with it by `.resume(true)`, or choose \
+                 another folder",
+                self.folder.display()
+            );
+            return Err(Error::config("checkpoint", problem));
+        }
+        let mut damage = None;
+        for (_, path) in files {
+            match Restored::read(&path, model).map_err(in_file(&path)) {
+                Ok(state) => return Ok(Some((path, state))),
+                Err(error) => {
+                    tracing::warn!(%error, "a checkpoint cannot be read: trying the one before");
+                    damage.get_or_insert(error);
+                }
+            }
+        }
+        Err(damage.expect("there was a file"))
+    }
+
+    /// Removes what a killed process left half written.
+    fn remove_unfinished(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(".step-") && name.ends_with(files::UNFINISHED) {
+                // It is of no use and of no harm: whether it goes is not worth an error.
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    fn write(&self, steps: u64, bytes: &[u8]) -> Result<()> {
+        let path = self.folder.join(format!("step-{steps:012}{ENDING}"));
+        files::write_whole(&path, bytes)?;
+        tracing::debug!(path = %path.display(), bytes = bytes.len(), "checkpoint written");
+        for (_, old) in self.files()?.into_iter().skip(self.keep) {
+            fs::remove_file(&old).map_err(files::failed(&old))?;
+        }
+        Ok(())
+    }
+}
+
+/// When in the course of training something may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// After a step in the middle of an epoch.
+    Step,
+    /// After an epoch, or when training stops.
+    Epoch,
+}
+
+/// Knows when the next checkpoint is due.
+#[derive(Debug)]
+pub(crate) struct Due {
+    checkpoint: Checkpoint,
+    last: Instant,
+}
+
+impl Due {
+    pub fn new(checkpoint: Checkpoint) -> Self {
+        Self { checkpoint, last: Instant::now() }
+    }
+
+    pub fn now(&self, moment: Moment, steps: u64) -> bool {
+        moment == Moment::Epoch
+            || self.checkpoint.every_steps.is_some_and(|every| steps.is_multiple_of(every))
+            || self.checkpoint.every.is_some_and(|every| self.last.elapsed() >= every)
+    }
+
+    /// Writes a checkpoint; `slots` and `best` lie as the parameters do, or are empty.
+    pub fn write(
+        &mut self,
+        model: &Sequential,
+        state: &RunState,
+        slots: [&[f32]; 3],
+        best: &[f32],
+    ) -> Result<()> {
+        let mut writer = Writer::default();
+        writer.add(model, "", &model.params);
+        for (prefix, buffer) in PREFIXES.into_iter().zip([slots[0], slots[1], slots[2], best]) {
+            if !buffer.is_empty() {
+                writer.add(model, prefix, buffer);
+            }
+        }
+        let run = to_json(state)?;
+        let sealed = Sealed { checksum: writer.checksum(&run), run };
+        let bytes = writer.finish(KEY, to_json(&sealed)?)?;
+        self.checkpoint.write(state.steps, &bytes)?;
+        self.last = Instant::now();
+        Ok(())
+    }
+}
+
+/// Before the names of the optimizer's slots and of the best parameters.
+const PREFIXES: [&str; 4] = ["slot0.", "slot1.", "slot2.", "best."];
+
+/// A run's state as JSON, with a checksum of it and of the tensors.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    checksum: String,
+    run: String,
+}
+
+/// Where a run stands, but for its buffers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunState {
+    /// The architecture, for comparison.
+    pub model: serde_json::Value,
+    /// The configuration, for comparison.
+    pub config: serde_json::Value,
+    pub rows: usize,
+    pub features: usize,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Epochs done, and steps done of the current one.
+    pub epoch: (usize, usize),
+    /// Of the current epoch: loss, normalizer, seconds, rate of the last step.
+    pub sums: [Exact; 4],
+    /// Of the current epoch: rows, and those classified right.
+    pub counts: [usize; 2],
+    /// The schedule's rate, best loss and waiting time.
+    pub schedule: (Exact, Exact, u64),
+    /// Early stopping's best loss, its epoch, waiting time.
+    pub stopping: (Exact, u64, u64),
+    pub reports: Vec<SavedReport>,
+    pub stopped: Option<SavedStop>,
+}
+
+impl RunState {
+    fn check_model(&self, model: &Sequential) -> Result<()> {
+        let now = Spec::new(model).architecture()?;
+        if self.model == now {
+            return Ok(());
+        }
+        let (saved, now) = (&self.model, &now);
+        Err(Error::shape("the model of the checkpoint", now, saved))
+    }
+
+    /// Checks that the run is to go on as it began.
+    pub fn check(&self, config: &serde_json::Value, rows: usize, features: usize) -> Result<()> {
+        for (what, saved, now) in [("rows", self.rows, rows), ("features", self.features, features)]
+        {
+            if saved != now {
+                return Err(Error::shape(
+                    format!("{what} of the data, as in the checkpoint"),
+                    saved,
+                    now,
+                ));
+            }
+        }
+        for field in FIELDS {
+            let (saved, now) = (&self.config[field], &config[field]);
+            if saved != now {
+                let problem = format!("expected {saved}, as in the checkpoint, found {now}");
+                return Err(Error::config(field, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a configuration that decide the bits; epochs may be added.
+const FIELDS: [&str; 11] = [
+    "loss",
+    "optimizer",
+    "batch_size",
+    "drop_last",
+    "shuffle",
+    "seed",
+    "shards",
+    "clip",
+    "schedule",
+    "loss_threshold",
+    "early_stopping",
+];
+
+/// An epoch's report: loss, accuracy, validation loss and accuracy, rate, seconds, rows/s.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct SavedReport(pub usize, pub [Option<Exact>; 7]);
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SavedStop {
+    Epochs,
+    LossThreshold,
+    EarlyStopping(usize),
+    Observer,
+}
+
+/// What was read from a checkpoint.
+pub(crate) struct Restored {
+    pub state: RunState,
+    pub params: Aligned,
+    pub slots: [Aligned; 3],
+    pub best: Aligned,
+}
+
+impl Restored {
+    fn read(path: &Path, model: &Sequential) -> Result<Self> {
+        let bytes = files::read(path)?;
+        let reader = Reader::new(&bytes, KEY)?;
+        let json = reader.json().ok_or_else(|| Error::Data("not a checkpoint".to_owned()))?;
+        let Sealed { checksum, run } = from_json(json)?;
+        if reader.checksum(&run) != checksum {
+            let problem = "damaged: its checksum is not that of its content";
+            return Err(Error::Data(problem.to_owned()));
+        }
+        let state: RunState = from_json(&run)?;
+        state.check_model(model)?;
+        let buffer = |prefix: &str| {
+            if !reader.has(prefix) {
+                return Ok(Aligned::default());
+            }
+            let mut buffer = Aligned::zeros(model.params.len());
+            reader.fill(&model.layers, prefix, &mut buffer, Values::Any)?;
+            Ok(buffer)
+        };
+        let [a, b, c, best] = PREFIXES.map(buffer);
+        Ok(Self { state, params: buffer("")?, slots: [a?, b?, c?], best: best? })
+    }
+}
