@@ -204,7 +204,7 @@ mod tests {
         let x = array![[0.1, 1e30], [0.1, 1e30], [0.1, 1e30]];
         let scaler = StandardScaler::fit_array(x.view()).unwrap();
         assert_eq!(scaler.scale(), [1.0, 1.0]);
-        assert_eq!(scaler.transform_array(x.view()).unwrap(), Array2::zeros((3, 2)));
+        assert_eq!(scaler.transform_array(x.view()).unwrap(), Array2::<f32>::zeros((3, 2)));
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl<'a> Operand<'a> {
     #[inline(always)]
     pub fn panel(&self, j: usize, panel: usize) -> &'a [[f32; LANES]] {
         let len = self.piece(j).len();
-        let first = panel - panel % self.per_block;
+        let first = if panel < self.per_block { 0 } else { panel - panel % self.per_block };
         let panels = (self.width.div_ceil(LANES) - first).min(self.per_block);
         let start = (first * self.depth + j * self.piece * panels + (panel - first) * len) * LANES;
         self.data[start..start + len * LANES].as_chunks().0

@@ -47,13 +47,15 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     grads: &mut [f32],
 ) {
     let panels = block.panels();
-    let rows = shard(0).0.rows.max(1);
+    let (x, dy) = shard(0);
+    let rows = x.rows.max(1);
+    let strides = (x.stride, dy.stride);
     let group = (1 << (GROUP_ROWS / rows).max(1).ilog2()).min(GROUP_SHARDS);
     let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
         let grads = &mut grads[panel * block.inputs.len() * LANES..];
-        let sum = Sum { block, panel, shards, group, shard: &shard };
+        let sum = Sum { block, panel, shards, group, strides, shard: &shard };
         let room = (&mut *tiles, &mut *strips, grads);
         panel += match panels - panel {
             2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, 12, 2>(simd, room),
@@ -79,6 +81,7 @@ pub(crate) fn bias_grad<'a, S: Simd>(
         let dy = dy(s);
         (Rows { data: &[1.0], rows: dy.rows, cols: 1, stride: 0 }, dy)
     };
+    let strides = (0, shard(0).1.stride);
     let none = 0..0;
     let block =
         WeightBlock { inputs: 0..1, outputs: 0..outputs, weights: none.clone(), transpose: none };
@@ -86,7 +89,7 @@ pub(crate) fn bias_grad<'a, S: Simd>(
     let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
-        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, shard: &shard };
+        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, strides, shard: &shard };
         let room = (&mut *tiles, &mut *strips, &mut grads[panel * LANES..]);
         panel += match panels - panel {
             4.. => sum.strip::<S, 1, 4>(simd, room),
@@ -102,6 +105,8 @@ struct Sum<'s, F> {
     shards: usize,
     /// Shards of a group, a power of two.
     group: usize,
+    /// From row to row of x and of dy.
+    strides: (usize, usize),
     shard: &'s F,
 }
 
@@ -122,8 +127,7 @@ struct Group<'a, 'l> {
     index: usize,
     last: bool,
     leaves: &'l [Leaf<'a>],
-    x_stride: usize,
-    dy_stride: usize,
+    strides: (usize, usize),
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
@@ -135,7 +139,6 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         (tiles, strips, grads): Room,
     ) -> usize {
         let groups = self.shards.div_ceil(self.group);
-        let (x, dy) = (self.shard)(0);
         for index in 0..groups {
             let first = index * self.group;
             let count = self.group.min(self.shards - first);
@@ -147,8 +150,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
                 index,
                 last: index + 1 == groups,
                 leaves: &leaves[..count],
-                x_stride: x.stride,
-                dy_stride: dy.stride,
+                strides: self.strides,
             };
             let room = (&mut *tiles, &mut *strips, &mut *grads);
             self.column::<S, MR, NV>(simd, group, room);
@@ -289,8 +291,8 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
                 acc[m][v] = left.fma(right[v], acc[m][v]);
             }
         }
-        x = x.get(group.x_stride..).unwrap_or(&[]);
-        dy = dy.get(group.dy_stride..).unwrap_or(&[]);
+        x = x.get(group.strides.0..).unwrap_or(&[]);
+        dy = dy.get(group.strides.1..).unwrap_or(&[]);
     }
     acc
 }

@@ -243,6 +243,13 @@ const GATHERED_PIECE: usize = 64;
 
 fn gather_rows(from: &[f32], columns: usize, order: &[u32], to: &mut [f32]) {
     let stride = stride(columns);
+    if columns <= GATHERED_PIECE {
+        for (row, to) in order.iter().zip(to.chunks_exact_mut(stride)) {
+            let start = *row as usize * columns;
+            to[..columns].copy_from_slice(&from[start..start + columns]);
+        }
+        return;
+    }
     let to = to.chunks_mut(stride * GATHERED_AT_ONCE);
     for (rows, to) in order.chunks(GATHERED_AT_ONCE).zip(to) {
         for start in (0..columns).step_by(GATHERED_PIECE) {
