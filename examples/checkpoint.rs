@@ -3,6 +3,7 @@
 //! Run it with `cargo run --release --example checkpoint -- FOLDER`, press Ctrl-C, and run it again.
 //! `--epochs N` (40), `--every-steps N` (50) and `--threads N` (all cores) may follow.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,10 +15,20 @@ struct Arguments {
     folder: String,
     epochs: usize,
     every_steps: u64,
-    threads: usize,
+    threads: Option<usize>,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = arguments()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, interrupted.clone())?;
@@ -30,17 +41,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .dense(10, Activation::Softmax)
         .build(3)?;
     let checkpoint = Checkpoint::new(&arguments.folder).every_steps(arguments.every_steps);
-    let config = TrainConfig::new(CrossEntropy::default(), AdamW::new(0.002))
+    let mut config = TrainConfig::new(CrossEntropy::default(), AdamW::new(0.002))
         .epochs(arguments.epochs)
         .batch_size(24)
         .schedule(Schedule::Exponential { gamma: 0.97 })
         .validation(validation)
         .early_stopping(EarlyStopping::new(arguments.epochs))
-        .threads(arguments.threads)
         .checkpoint(checkpoint.resume(true))
         .interrupt(interrupted)
         .observer(Progress::new());
 
+    if let Some(threads) = arguments.threads {
+        config = config.threads(threads);
+    }
     let history = train_parallel(&mut model, &train, &config)?;
     println!("{history}");
     for epoch in &history.epochs {
@@ -55,7 +68,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut given = std::env::args().skip(1);
     let usage = "usage: checkpoint FOLDER [--epochs N] [--every-steps N] [--threads N]";
     let folder = given.next().filter(|it| !it.starts_with("--")).ok_or(usage)?;
-    let mut arguments = Arguments { folder, epochs: 40, every_steps: 50, threads: usize::MAX };
+    let mut arguments = Arguments { folder, epochs: 40, every_steps: 50, threads: None };
     while let Some(flag) = given.next() {
         let value = given.next().ok_or_else(|| format!("{flag} needs a number; {usage}"))?;
         let number: usize = value
@@ -64,7 +77,7 @@ fn arguments() -> Result<Arguments, String> {
         match flag.as_str() {
             "--epochs" => arguments.epochs = number,
             "--every-steps" => arguments.every_steps = number as u64,
-            "--threads" => arguments.threads = number,
+            "--threads" => arguments.threads = Some(number),
             _ => return Err(format!("unknown {flag:?}; {usage}")),
         }
     }

@@ -154,7 +154,8 @@ mod train;
 
 pub use activation::Activation;
 pub use data::{
-    CsvColumn, CsvOptions, Dataset, MinMaxScaler, StandardScaler, TargetKind, Targets, datasets,
+    ClassBalance, CsvColumn, CsvOptions, Dataset, MinMaxScaler, Missing, Preprocessing,
+    Preprocessor, StandardScaler, Table, TargetKind, Targets, Task, Unseen, datasets,
 };
 pub use error::{Error, Result};
 pub use io::Checkpoint;
@@ -166,8 +167,8 @@ pub use model::{Score, Sequential, SequentialBuilder};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
 pub use train::{
-    EpochReport, Flow, History, Observer, Progress, StepReport, StopReason, TrainConfig, Trainer,
-    train_parallel,
+    EpochLog, EpochReport, Flow, History, LiveModel, Observer, OnlineTrainer, Progress, StepReport,
+    StopReason, TrainConfig, Trainer, train_parallel,
 };
 
 /// The README's program compiles and runs.

@@ -1,5 +1,6 @@
 //! The room of the data: checked data sets, splits, scalers, readers and built-in sets.
 
+mod balance;
 mod builtin;
 mod csv;
 mod csv_options;
@@ -10,16 +11,23 @@ mod fashion_mnist;
 mod idx;
 mod min_max;
 mod permutation;
+mod preprocessing;
+mod preprocessor;
 mod scaler;
 mod split;
 mod synthetic;
+mod table;
 mod targets;
 
+pub use balance::ClassBalance;
 pub use csv_options::{CsvColumn, CsvOptions};
 pub use csv_target::TargetKind;
 pub use dataset::Dataset;
 pub use min_max::MinMaxScaler;
+pub use preprocessing::Preprocessing;
+pub use preprocessor::{Missing, Preprocessor, Task, Unseen};
 pub use scaler::StandardScaler;
+pub use table::Table;
 pub use targets::Targets;
 
 /// Data sets that are built in, made up, or read from files everybody has.

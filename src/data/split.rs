@@ -139,7 +139,7 @@ fn shuffled(mut rows: Vec<usize>, seed: u64, step: Step, part: u64) -> Vec<usize
 }
 
 /// The number of test rows, or why there is none.
-fn test_rows(rows: usize, test_size: f64) -> Result<usize> {
+pub(super) fn test_rows(rows: usize, test_size: f64) -> Result<usize> {
     if !(test_size > 0.0 && test_size < 1.0) {
         let problem = format!("is {test_size}: it is the share of the test rows, between 0 and 1");
         return Err(Error::config("test_size", problem));

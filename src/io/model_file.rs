@@ -108,14 +108,14 @@ fn read_model(bytes: &[u8], layer: &Factory) -> Result<Sequential> {
         Error::Data(problem.to_owned())
     })?;
     let spec: Spec = from_json(json)?;
-    let (builder, trained) = spec.builder(layer)?;
+    let (builder, memory) = spec.builder(layer)?;
     let layers = builder.place()?;
     reader.check(&layers, "")?;
     reader.check_no_more(&layers)?;
     let mut model = Sequential::without_parameters(layers)?;
     let Sequential { layers, params, .. } = &mut model;
     reader.fill(layers, "", params, Values::Finite)?;
-    remember(&mut model, trained)?;
+    remember(&mut model, memory)?;
     Ok(model)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::data::Dataset;
+use crate::data::{Dataset, Preprocessing};
 use crate::layer::{Dense, Dropout, Kind, Layer, LayerNorm};
 use crate::model::{Sequential, SequentialBuilder};
 use crate::train::TrainConfig;
@@ -22,6 +22,8 @@ pub(crate) struct Spec {
     layers: Vec<LayerSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained: Option<Trained>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
 }
 
 /// How a model was last trained, and what its columns and classes are called.
@@ -87,6 +89,7 @@ impl Spec {
             inputs: model.inputs(),
             layers: model.layers.iter().map(|placed| layer(&placed.kind)).collect(),
             trained: model.trained.as_deref().cloned(),
+            preprocessing: model.preprocessing.as_deref().cloned(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Spec {
     }
 
     /// The layers, to be checked and placed; `custom` makes layers of the user's by their names.
-    pub fn builder(self, custom: &Factory) -> Result<(SequentialBuilder, Option<Trained>)> {
+    pub(super) fn builder(self, custom: &Factory) -> Result<(SequentialBuilder, Memory)> {
         if self.version != VERSION {
             let problem = format!("format version {VERSION} expected, {} found", self.version);
             return Err(Error::Data(format!("{problem}: written by a newer unisono")));
@@ -120,16 +123,25 @@ impl Spec {
                 },
             });
         }
-        Ok((builder, self.trained))
+        Ok((builder, Memory { trained: self.trained, preprocessing: self.preprocessing }))
     }
 }
 
 /// Makes a layer of the user's from its name.
 pub(super) type Factory<'f> = dyn Fn(&str) -> Option<Box<dyn Layer>> + 'f;
 
-/// Lets a model remember how it was trained, if that fits it.
-pub(super) fn remember(model: &mut Sequential, trained: Option<Trained>) -> Result<()> {
-    if let Some(trained) = trained {
+/// What a model knows beside its layers and parameters.
+pub(super) struct Memory {
+    trained: Option<Trained>,
+    preprocessing: Option<Preprocessing>,
+}
+
+/// Gives a model what it knew, if that fits it.
+pub(super) fn remember(model: &mut Sequential, memory: Memory) -> Result<()> {
+    if let Some(preprocessing) = memory.preprocessing {
+        model.set_preprocessing(preprocessing)?;
+    }
+    if let Some(trained) = memory.trained {
         trained.check(model)?;
         model.trained = Some(Box::new(trained));
     }

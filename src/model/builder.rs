@@ -107,7 +107,7 @@ impl Sequential {
     /// A model of layers in their places, with all parameters zero.
     pub(crate) fn without_parameters(layers: Vec<Placed>) -> Result<Self> {
         let params = zeros(layers.last().map_or(0, |layer| layer.params.end))?;
-        Ok(Self { layers, params, trained: None })
+        Ok(Self { layers, params, trained: None, preprocessing: None })
     }
 }
 

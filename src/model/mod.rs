@@ -3,6 +3,7 @@
 mod builder;
 mod evaluate;
 mod predict;
+mod raw;
 mod summary;
 mod weights;
 
@@ -13,6 +14,7 @@ pub use evaluate::Score;
 
 use crate::activation::Activation;
 use crate::aligned::Aligned;
+use crate::data::Preprocessing;
 use crate::io::Trained;
 use crate::layer::{Kind, Placed};
 use crate::train::TrainConfig;
@@ -36,6 +38,8 @@ pub struct Sequential {
     pub(crate) params: Aligned,
     /// What it was last trained with.
     pub(crate) trained: Option<Box<Trained>>,
+    /// How rows of a table become its inputs.
+    pub(crate) preprocessing: Option<Box<Preprocessing>>,
 }
 
 impl Sequential {

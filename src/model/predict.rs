@@ -37,6 +37,11 @@ impl Sequential {
     /// # Ok::<(), unisono::Error>(())
     /// ```
     pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+        self.predict_on(x, worth(self.flops_per_row() / 3 * x.nrows()))
+    }
+
+    /// The same on so many threads; one is the caller's.
+    pub(crate) fn predict_on(&self, x: ArrayView2<f32>, workers: usize) -> Result<Array2<f32>> {
         self.check_inputs(x.ncols())?;
         let x = x.as_standard_layout();
         let features = x.as_slice().expect("a standard layout is one slice");
@@ -44,24 +49,30 @@ impl Sequential {
         let columns = self.outputs();
         let out = y.as_slice_mut().expect("a new array is one slice");
         let forward = Forward::new(self, self.layers.len());
-        let workers = worth(self.flops_per_row() / 3 * x.nrows());
         let finite = AtomicBool::new(true);
-        on_pool(workers, || {
-            let tasks = out.par_chunks_mut(CHUNK * columns).enumerate();
-            tasks.for_each_init(Block::default, |block, (index, out)| {
-                let rows = out.len() / columns;
-                let from = &features[index * CHUNK * self.inputs()..][..rows * self.inputs()];
-                if !from.iter().fold(true, |finite, v| finite & v.is_finite()) {
-                    finite.store(false, Ordering::Relaxed);
-                    return;
-                }
-                forward.run(block, from, rows);
-                let outputs = block.output(&forward.plan);
-                for (r, out) in out.chunks_exact_mut(columns).enumerate() {
-                    out.copy_from_slice(outputs.row(r));
-                }
-            });
-        })?;
+        let run = |block: &mut Block, (index, out): (usize, &mut [f32])| {
+            let rows = out.len() / columns;
+            let from = &features[index * CHUNK * self.inputs()..][..rows * self.inputs()];
+            if !from.iter().fold(true, |finite, v| finite & v.is_finite()) {
+                finite.store(false, Ordering::Relaxed);
+                return;
+            }
+            forward.run(block, from, rows);
+            let outputs = block.output(&forward.plan);
+            for (r, out) in out.chunks_exact_mut(columns).enumerate() {
+                out.copy_from_slice(outputs.row(r));
+            }
+        };
+        if workers == 1 {
+            let mut block = Block::default();
+            let chunks = out.chunks_mut(CHUNK * columns).enumerate();
+            crate::train::catch(|| chunks.for_each(|chunk| run(&mut block, chunk)))?;
+        } else {
+            on_pool(workers, || {
+                let chunks = out.par_chunks_mut(CHUNK * columns).enumerate();
+                chunks.for_each_init(Block::default, run);
+            })?;
+        }
         if finite.into_inner() { Ok(y) } else { Err(not_finite(&x)) }
     }
 

@@ -77,6 +77,30 @@ impl EpochReport {
         self.val_loss.unwrap_or(self.loss)
     }
 
+    /// The names of an epoch's figures, as columns and fields.
+    pub(super) const FIGURES: [&str; 8] =
+        ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "rows_per_s"];
+
+    /// The figures behind the epoch.
+    pub(super) fn figures(&self) -> [Option<f64>; 7] {
+        [
+            Some(self.loss),
+            self.accuracy,
+            self.val_loss,
+            self.val_accuracy,
+            Some(self.lr),
+            Some(self.seconds),
+            Some(self.rows_per_s),
+        ]
+    }
+
+    /// All figures as text, absent ones empty, numbers with as many digits as it takes to read the
+    /// same bits back.
+    pub(super) fn record(&self) -> Vec<String> {
+        let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
+        std::iter::once(self.epoch.to_string()).chain(self.figures().map(number)).collect()
+    }
+
     /// Every figure but the times, as bits.
     fn bits(&self) -> [Option<u64>; 6] {
         let figures =
@@ -132,28 +156,9 @@ impl History {
 
     fn csv(&self, writer: impl Write) -> std::io::Result<()> {
         let mut csv = csv::Writer::from_writer(writer);
-        csv.write_record([
-            "epoch",
-            "loss",
-            "accuracy",
-            "val_loss",
-            "val_accuracy",
-            "lr",
-            "seconds",
-            "rows_per_s",
-        ])?;
+        csv.write_record(EpochReport::FIGURES)?;
         for report in &self.epochs {
-            let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
-            csv.write_record([
-                report.epoch.to_string(),
-                number(Some(report.loss)),
-                number(report.accuracy),
-                number(report.val_loss),
-                number(report.val_accuracy),
-                number(Some(report.lr)),
-                number(Some(report.seconds)),
-                number(Some(report.rows_per_s)),
-            ])?;
+            csv.write_record(report.record())?;
         }
         csv.flush()
     }

@@ -4,7 +4,10 @@
 mod block;
 mod config;
 mod history;
+mod live;
+mod log;
 mod observer;
+mod online;
 mod plan;
 #[cfg(feature = "plot")]
 mod plot;
@@ -18,7 +21,10 @@ mod update;
 pub(crate) use block::{Block, Pass};
 pub use config::TrainConfig;
 pub use history::{EpochReport, History, StopReason};
+pub use live::LiveModel;
+pub use log::EpochLog;
 pub use observer::{Flow, Observer, Progress, StepReport};
+pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
 pub use step::{Phase, PhaseClock};
 pub(crate) use trainer::catch;

@@ -85,16 +85,7 @@ impl Trainer<'_> {
     fn state(&self) -> Result<RunState> {
         let EpochState { done, step, loss, normalizer, correct, rows, seconds, lr } = self.epoch;
         let saved = |report: &EpochReport| {
-            let figures = [
-                Some(report.loss),
-                report.accuracy,
-                report.val_loss,
-                report.val_accuracy,
-                Some(report.lr),
-                Some(report.seconds),
-                Some(report.rows_per_s),
-            ];
-            SavedReport(report.epoch, figures.map(|figure| figure.map(Exact)))
+            SavedReport(report.epoch, report.figures().map(|figure| figure.map(Exact)))
         };
         Ok(RunState {
             model: Spec::new(self.model).architecture()?,

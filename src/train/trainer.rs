@@ -7,6 +7,7 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use super::config::{Threads, TrainConfig};
+use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
 use super::pool::{cores, pool};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
@@ -86,6 +87,7 @@ pub struct Trainer<'a> {
     pub(super) stopped: Option<StopReason>,
     wants_steps: bool,
     pub(super) due: Option<Due>,
+    publisher: Option<Publisher>,
 }
 
 /// How far the current epoch has come.
@@ -151,6 +153,7 @@ impl<'a> Trainer<'a> {
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
             wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),
+            publisher: None,
             due: config.checkpoint.clone().map(Due::new),
             config: config.clone(),
             model,
@@ -215,6 +218,13 @@ impl<'a> Trainer<'a> {
         self.model
     }
 
+    /// A handle by which other threads predict with the newest parameters while training goes on;
+    /// they are published after every `every_steps` steps and at the end of each epoch, which costs a
+    /// copy of them as long as there is a handle.
+    pub fn live(&mut self, every_steps: u64) -> LiveModel {
+        self.publisher.get_or_insert_with(|| Publisher::new(self.model, every_steps)).handle()
+    }
+
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> usize {
         let (rows, batch) = (self.data.rows(), self.config.batch_size);
@@ -242,6 +252,9 @@ impl<'a> Trainer<'a> {
     /// Ends the epoch after its last step, or at an observer's or the program's word, and writes
     /// checkpoints. What an interruption ends is saved as it stands, to be gone on with.
     fn after_step(&mut self, flow: Flow) -> Result<Option<EpochReport>> {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.step(self.model, self.stepper.steps);
+        }
         let interrupted = self.interrupted();
         let whole = self.epoch.step == self.steps_per_epoch();
         if interrupted && !whole {
@@ -253,6 +266,9 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let report = self.end_epoch()?;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(self.model);
+        }
         if whole || !interrupted {
             self.save_if_due(Moment::Epoch)?;
         }

@@ -1,0 +1,193 @@
+//! Trains on any CSV file with a header, reports, saves the model, and predicts with a saved one.
+//!
+//! ```sh
+//! cargo run --release --example train_csv -- train data.csv --target price --save model.safetensors
+//! cargo run --release --example train_csv -- predict model.safetensors new.csv
+//! ```
+
+use std::process::ExitCode;
+
+use unisono::metrics::{ConfusionMatrix, mean_absolute_error, r2};
+use unisono::{
+    Activation, Adam, CrossEntropy, EarlyStopping, Loss, MeanSquaredError, Missing, Preprocessor,
+    Progress, Sequential, Table, Task, TrainConfig, train_parallel,
+};
+
+const USAGE: &str = "usage:
+  train_csv train FILE.csv --target COLUMN [--task classification|regression] [--save MODEL]
+            [--without COLUMN,COLUMN] [--missing error|mean|NUMBER] [--layers 64,64] [--epochs 200]
+            [--patience 20] [--validation 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
+            [--delimiter ,]
+  train_csv predict MODEL FILE.csv [--delimiter ,]";
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match &words[..] {
+        ["train", file, flags @ ..] => train(file, flags),
+        ["predict", model, file, flags @ ..] => predict(model, file, flags),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The flags of the command line, by their names.
+struct Flags<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Flags<'a> {
+    fn new(words: &[&'a str], known: &[&str]) -> Result<Self, Failure> {
+        let mut flags = vec![];
+        for pair in words.chunks(2) {
+            match pair {
+                [name, value] if known.contains(name) => flags.push((*name, *value)),
+                [name, ..] => {
+                    return Err(format!("{name}: unknown, or without a value\n{USAGE}").into());
+                }
+                [] => {}
+            }
+        }
+        Ok(Self(flags))
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(flag, _)| *flag == name).map(|(_, value)| *value)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str, otherwise: T) -> Result<T, Failure> {
+        let Some(text) = self.text(name) else { return Ok(otherwise) };
+        text.parse().map_err(|_| format!("{name}: expected a number, found {text:?}").into())
+    }
+
+    fn table(&self, file: &str) -> Result<Table, Failure> {
+        let delimiter = match self.text("--delimiter").unwrap_or(",").as_bytes() {
+            [one] => *one,
+            b"tab" => b'\t',
+            _ => return Err("--delimiter: expected one character, or `tab`".into()),
+        };
+        Ok(Table::from_csv_with(file, delimiter)?)
+    }
+}
+
+fn preprocessor(flags: &Flags) -> Result<Preprocessor, Failure> {
+    let target = flags.text("--target").ok_or_else(|| format!("--target is needed\n{USAGE}"))?;
+    let task = match flags.text("--task") {
+        None => Task::Guess,
+        Some("classification") => Task::Classification,
+        Some("regression") => Task::Regression,
+        Some(other) => {
+            return Err(format!("--task: classification or regression, found {other:?}").into());
+        }
+    };
+    let missing = match flags.text("--missing") {
+        None | Some("error") => Missing::Error,
+        Some("mean") => Missing::Mean,
+        Some(_) => Missing::Constant(flags.number("--missing", 0.0)?),
+    };
+    let without = flags.text("--without").map_or(vec![], |names| names.split(',').collect());
+    Ok(Preprocessor::new().target(target).task(task).missing(missing).without(without))
+}
+
+fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
+    let flags = Flags::new(
+        words,
+        &[
+            "--target",
+            "--task",
+            "--save",
+            "--without",
+            "--missing",
+            "--layers",
+            "--epochs",
+            "--patience",
+            "--validation",
+            "--lr",
+            "--batch",
+            "--threads",
+            "--seed",
+            "--delimiter",
+        ],
+    )?;
+    let seed = flags.number("--seed", 0)?;
+    let table = flags.table(file)?;
+    let (train, validation) = table.split(flags.number("--validation", 0.2)?, seed)?;
+    let fitted = preprocessor(&flags)?.fit(&train)?;
+    let (data, held_out) = (fitted.dataset(&train)?, fitted.dataset(&validation)?);
+    println!("{} rows to train on, {} held out", data.rows(), held_out.rows());
+    if let Some(balance) = data.class_balance() {
+        println!("{balance}");
+    }
+
+    let mut builder = Sequential::builder(data.features());
+    for width in flags.text("--layers").unwrap_or("64,64").split(',') {
+        let width = width.parse().map_err(|_| format!("--layers: {width:?} is no number"))?;
+        builder = builder.dense(width, Activation::Relu);
+    }
+    let (last, loss): (_, Loss) = match data.classes() {
+        Some(classes) => {
+            (builder.dense(classes, Activation::Softmax), CrossEntropy::default().into())
+        }
+        None => (builder.dense(1, Activation::Identity), MeanSquaredError.into()),
+    };
+    let mut model = last.build(seed)?;
+    println!("{model}");
+    let mut config = TrainConfig::new(loss, Adam::new(flags.number("--lr", 0.002)?))
+        .epochs(flags.number("--epochs", 200)?)
+        .batch_size(flags.number("--batch", 32)?)
+        .seed(seed)
+        .early_stopping(EarlyStopping::new(flags.number("--patience", 20)?))
+        .validation(held_out)
+        .observer(Progress::new());
+    if flags.text("--threads").is_some() {
+        config = config.threads(flags.number("--threads", 1)?);
+    }
+    println!("{}", train_parallel(&mut model, &data, &config)?);
+
+    model.set_preprocessing(fitted)?;
+    report(&model, &validation)?;
+    if let Some(path) = flags.text("--save") {
+        model.save(path)?;
+        println!("saved to {path}");
+    }
+    Ok(())
+}
+
+/// Prints how well the model does on rows that it has not seen.
+fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
+    let preprocessing = model.preprocessing().ok_or("the model has no preprocessing")?;
+    let data = preprocessing.dataset(table)?;
+    if let (Some(names), Some(labels)) = (data.class_names(), data.labels()) {
+        let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
+        let predicted = model.predict_classes(data.x())?;
+        let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(names)?;
+        println!("{matrix}\n{}", matrix.report());
+    } else if let Some(values) = data.values() {
+        let actual = preprocessing.restore(values.to_owned());
+        let predicted = model.predict_table(table)?;
+        println!("R2                   {:.4}", r2(predicted.view(), actual.view())?);
+        let error = mean_absolute_error(predicted.view(), actual.view())?;
+        println!("mean absolute error  {error:.4}");
+    }
+    Ok(())
+}
+
+fn predict(model: &str, file: &str, words: &[&str]) -> Result<(), Failure> {
+    let flags = Flags::new(words, &["--delimiter"])?;
+    let model = Sequential::load(model)?;
+    let table = flags.table(file)?;
+    let preprocessing = model.preprocessing().ok_or("the model was saved without preprocessing")?;
+    println!("{}", preprocessing.target().unwrap_or("prediction"));
+    if preprocessing.class_names().is_some() {
+        model.predict_labels(&table)?.iter().for_each(|label| println!("{label}"));
+    } else {
+        model.predict_table(&table)?.iter().for_each(|value| println!("{value}"));
+    }
+    Ok(())
+}

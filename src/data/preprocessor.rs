@@ -1,0 +1,255 @@
+//! From tables of text to numbers: what is to be done, and fitting it.
+
+use std::collections::HashMap;
+
+use super::csv::{is_missing, number, shown};
+use super::preprocessing::{Column, Encoding, Preprocessing, Target, TargetEncoding};
+use super::table::Table;
+use crate::{Error, Result};
+
+/// What a model is to predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// Classes where the target is text, two whole numbers, or up to 20 of them that come five times
+    /// on average; values otherwise.
+    #[default]
+    Guess,
+    /// One class out of several.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+/// What to do where a value is missing: an empty cell, `NA`, `?`, `null` and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Missing {
+    /// It is an error that names line and column.
+    #[default]
+    Error,
+    /// Numbers get the mean of the fitted rows' others; a category is none of those known.
+    Mean,
+    /// Numbers get this one; a category is none of those known.
+    Constant(f32),
+}
+
+/// What to do with a category that no fitted row had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// All its columns are zero.
+    #[default]
+    Zeros,
+    /// It is an error that names line and column.
+    Error,
+}
+
+/// Most distinct whole numbers of a target that is taken for classes.
+const MOST_GUESSED_CLASSES: usize = 20;
+
+/// Turns a [`Table`] into features and targets: numbers are standardised, text becomes one column a
+/// category (one-hot, the most frequent first), the target classes or values.
+///
+/// [`fit`](Self::fit) learns means, categories and classes from some rows; the [`Preprocessing`] that
+/// comes out applies them to any. Given to [`Sequential::set_preprocessing`](crate::Sequential), it is
+/// saved with the model.
+///
+/// # Examples
+/// ```
+/// use unisono::{Missing, Preprocessor, Table};
+///
+/// let table = Table::from_csv_text("size,colour,kind\n1,red,a\n2,blue,b\n,red,a\n")?;
+/// let fitted = Preprocessor::new().target("kind").missing(Missing::Mean).fit(&table)?;
+/// let data = fitted.dataset(&table)?;
+/// assert_eq!(data.feature_names().unwrap(), ["size", "colour=red", "colour=blue"]);
+/// assert_eq!(data.class_names().unwrap(), ["a", "b"]);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a preprocessor does nothing until it is fitted"]
+pub struct Preprocessor {
+    target: Option<String>,
+    task: Task,
+    only: Option<Vec<String>>,
+    without: Vec<String>,
+    categories: Vec<String>,
+    most_categories: Option<usize>,
+    missing: Missing,
+    unseen: Unseen,
+}
+
+fn owned<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+impl Preprocessor {
+    /// All columns are features; missing values are errors, unseen categories zeros.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the column to predict.
+    pub fn target(mut self, column: impl Into<String>) -> Self {
+        self.target = Some(column.into());
+        self
+    }
+
+    /// Says what the target is, instead of guessing.
+    pub fn task(mut self, task: Task) -> Self {
+        self.task = task;
+        self
+    }
+
+    /// Takes these columns alone as features.
+    pub fn only<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.only = Some(owned(columns));
+        self
+    }
+
+    /// Leaves these columns out.
+    pub fn without<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.without = owned(columns);
+        self
+    }
+
+    /// Takes these columns as categories although they hold numbers.
+    pub fn categories<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.categories = owned(columns);
+        self
+    }
+
+    /// Gives columns to the most frequent categories alone, 50 unless changed; the others count as
+    /// unseen.
+    pub fn most_categories(mut self, most: usize) -> Self {
+        self.most_categories = Some(most);
+        self
+    }
+
+    /// Says what to do where values are missing.
+    pub fn missing(mut self, missing: Missing) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// Says what to do with categories that no fitted row had.
+    pub fn unseen(mut self, unseen: Unseen) -> Self {
+        self.unseen = unseen;
+        self
+    }
+
+    /// Learns means, categories and classes from the rows of a table.
+    ///
+    /// # Errors
+    /// If a named column is not there, no feature is left, or a value is missing or no number where
+    /// there should be one.
+    pub fn fit(&self, table: &Table) -> Result<Preprocessing> {
+        for name in self.without.iter().chain(&self.categories).chain(&self.target) {
+            table.column(name)?;
+        }
+        let all = || table.columns().to_vec();
+        let is_target = |name: &String| self.target.as_ref() == Some(name);
+        let names = self.only.clone().unwrap_or_else(all);
+        let names = names.iter().filter(|name| !self.without.contains(name) && !is_target(name));
+        let columns =
+            names.map(|name| self.column(table, name)).collect::<Result<Vec<Column>>>()?;
+        if columns.is_empty() {
+            let problem = "expected at least one column beside the target, found none";
+            return Err(Error::config("columns", problem));
+        }
+        let target = self.target.as_ref().map(|name| self.fit_target(table, name)).transpose()?;
+        Ok(Preprocessing { columns, target })
+    }
+
+    fn column(&self, table: &Table, name: &str) -> Result<Column> {
+        let cells = table.column(name)?;
+        if self.missing == Missing::Error
+            && let Some(row) = cells.iter().position(|cell| is_missing(cell))
+        {
+            let problem = "the value is missing; fill it in, or choose `missing`";
+            return Err(table.wrong(row, name, problem));
+        }
+        let known = cells.iter().filter(|cell| !is_missing(cell));
+        let numbers: Option<Vec<f32>> = known.clone().map(|cell| number(cell).ok()).collect();
+        let encoding = match numbers {
+            Some(numbers) if !self.categories.iter().any(|it| it == name) => {
+                let (mean, scale) = moments(&numbers);
+                let missing = match self.missing {
+                    Missing::Error => None,
+                    Missing::Mean => Some(mean),
+                    Missing::Constant(value) => Some(value),
+                };
+                Encoding::Number { mean, scale, missing }
+            }
+            _ => {
+                let mut values = by_frequency(known);
+                values.truncate(self.most_categories.unwrap_or(50));
+                let missing = self.missing != Missing::Error;
+                Encoding::Category { values, unseen: self.unseen, missing }
+            }
+        };
+        Ok(Column { name: name.to_owned(), encoding })
+    }
+
+    fn fit_target(&self, table: &Table, name: &str) -> Result<Target> {
+        let cells = table.column(name)?;
+        if let Some(row) = cells.iter().position(|cell| is_missing(cell)) {
+            return Err(table.wrong(row, name, "the target is missing; leave the row out"));
+        }
+        let mut classes = by_frequency(cells.iter());
+        let numbers = || cells.iter().map(|cell| number(cell)).collect::<Vec<_>>();
+        let whole = |cell: &String| cell.parse::<i64>().is_ok();
+        let often = classes.len() <= 2 || classes.len() * 5 <= cells.len();
+        let few = classes.len() <= MOST_GUESSED_CLASSES && often && classes.iter().all(whole);
+        let classification = match self.task {
+            Task::Guess => few || cells.iter().any(|cell| number(cell).is_err()),
+            task => task == Task::Classification,
+        };
+        let encoding = if classification {
+            classes.sort_by(|a, b| match (a.parse::<i64>(), b.parse::<i64>()) {
+                (Ok(a), Ok(b)) => a.cmp(&b),
+                _ => a.cmp(b),
+            });
+            TargetEncoding::Classes { names: classes }
+        } else {
+            let mut values = Vec::with_capacity(cells.len());
+            for (row, value) in numbers().into_iter().enumerate() {
+                let value = value.map_err(|problem| {
+                    let problem = format!("{problem}; regression needs numbers");
+                    table.wrong(row, name, &problem)
+                })?;
+                values.push(value);
+            }
+            let (mean, scale) = moments(&values);
+            TargetEncoding::Values { mean, scale }
+        };
+        Ok(Target { name: name.to_owned(), encoding })
+    }
+}
+
+/// Mean and standard deviation, in f64; 0 and 1 of no values, a deviation of 1 of a constant.
+fn moments(values: &[f32]) -> (f32, f32) {
+    if values.is_empty() {
+        return (0.0, 1.0);
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    let scale = variance.sqrt() as f32;
+    (mean as f32, if scale > 0.0 && scale.is_finite() { scale } else { 1.0 })
+}
+
+/// Distinct texts, the most frequent first, of equals the one that comes first in the alphabet.
+fn by_frequency<'t>(cells: impl Iterator<Item = &'t String>) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for cell in cells {
+        *counts.entry(cell).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    counts.into_iter().map(|(text, _)| text.to_owned()).collect()
+}
+
+/// A category that is not known, as a message.
+pub(super) fn unknown(cell: &str, known: &[String]) -> String {
+    let known = super::csv::listed(known);
+    format!("expected one of {known}, found {}", shown(cell))
+}

@@ -1,0 +1,92 @@
+//! A model in use while it trains.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
+use parking_lot::RwLock;
+
+use crate::Result;
+use crate::model::Sequential;
+
+/// Predicts with the newest parameters of a model in training, from any thread, and does not hold the
+/// training up. Clones are cheap and see the same model; [`Trainer::live`](super::Trainer::live) gives
+/// the first one. When training is over, it goes on with the last parameters.
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Adam, CrossEntropy, Sequential, TrainConfig, Trainer, datasets};
+///
+/// let data = datasets::iris();
+/// let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+/// let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).epochs(5);
+/// let mut trainer = Trainer::new(&mut model, &data, &config)?;
+/// let live = trainer.live(1);
+/// std::thread::scope(|scope| {
+///     let reader = scope.spawn(|| live.predict(data.x()));
+///     trainer.run()?;
+///     reader.join().unwrap()
+/// })?;
+/// assert_eq!(live.predict(data.x())?, model.predict(data.x())?);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LiveModel(Arc<RwLock<Arc<Sequential>>>);
+
+impl LiveModel {
+    /// The model as it stood after the newest step that was published: whole, and unchanged however
+    /// training goes on.
+    pub fn snapshot(&self) -> Arc<Sequential> {
+        self.0.read().clone()
+    }
+
+    /// Computes the newest model's outputs, on this thread alone.
+    ///
+    /// # Shapes
+    /// x: rows x inputs; result: rows x outputs.
+    ///
+    /// # Errors
+    /// As [`Sequential::predict`].
+    pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+        self.snapshot().predict_on(x, 1)
+    }
+}
+
+/// The trainer's side: a step's parameters are copied into a model that nobody looks at, which then
+/// takes the place of the newest one.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    live: LiveModel,
+    every: u64,
+    spare: Option<Arc<Sequential>>,
+}
+
+impl Publisher {
+    pub fn new(model: &Sequential, every: u64) -> Self {
+        let live = LiveModel(Arc::new(RwLock::new(Arc::new(model.clone()))));
+        Self { live, every: every.max(1), spare: None }
+    }
+
+    pub fn handle(&self) -> LiveModel {
+        self.live.clone()
+    }
+
+    /// Publishes after step `steps`, if that is one of those and anybody has a handle.
+    pub fn step(&mut self, model: &Sequential, steps: u64) {
+        if steps.is_multiple_of(self.every) {
+            self.publish(model);
+        }
+    }
+
+    /// Publishes, if anybody has a handle. A model that a reader still holds is left to it.
+    pub fn publish(&mut self, model: &Sequential) {
+        if Arc::strong_count(&self.live.0) == 1 {
+            return;
+        }
+        let mut next = self.spare.take().unwrap_or_else(|| Arc::new(model.clone()));
+        match Arc::get_mut(&mut next) {
+            Some(next) => next.params.clone_from(&model.params),
+            None => next = Arc::new(model.clone()),
+        }
+        self.spare = Some(std::mem::replace(&mut *self.live.0.write(), next));
+    }
+}

@@ -1,0 +1,85 @@
+//! Training on data as they arrive.
+
+use super::{EpochReport, TrainConfig, Trainer};
+use crate::Result;
+use crate::aligned::Aligned;
+use crate::data::Dataset;
+use crate::model::Sequential;
+use crate::optim::ScheduleState;
+
+/// Trains a model on one data set after another, as they arrive, and keeps the optimizer's state
+/// between them: the way of scikit-learn's `partial_fit`.
+///
+/// Each set is gone through once, in batches, shuffled where the configuration says so. Schedules
+/// count sets as epochs. What a run as a whole needs (validation, early stopping, checkpoints, number
+/// of epochs) has no part in it; observers hear of each set as of an epoch.
+///
+/// # Examples
+/// ```
+/// use unisono::{Activation, Adam, CrossEntropy, OnlineTrainer, Sequential, TrainConfig, datasets};
+///
+/// let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+/// let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.05)).batch_size(10);
+/// let mut online = OnlineTrainer::new(&mut model, &config)?;
+/// let first = online.partial_fit(&datasets::iris())?;
+/// let second = online.partial_fit(&datasets::iris())?;
+/// assert!(second.loss < first.loss);
+/// # Ok::<(), unisono::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct OnlineTrainer<'a> {
+    model: &'a mut Sequential,
+    config: TrainConfig,
+    state: Option<State>,
+    sets: usize,
+}
+
+/// What one data set leaves to the next.
+#[derive(Debug)]
+struct State {
+    slots: [Aligned; 3],
+    steps: u64,
+    schedule: ScheduleState,
+}
+
+impl<'a> OnlineTrainer<'a> {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// If a field holds a value that makes no sense.
+    pub fn new(model: &'a mut Sequential, config: &TrainConfig) -> Result<Self> {
+        let config = TrainConfig {
+            validation: None,
+            early_stopping: None,
+            loss_threshold: None,
+            checkpoint: None,
+            ..config.clone()
+        };
+        config.check()?;
+        Ok(Self { model, config, state: None, sets: 0 })
+    }
+
+    /// Goes through the data once.
+    ///
+    /// # Errors
+    /// As [`train_parallel`](crate::train_parallel); the model then keeps its last good parameters.
+    pub fn partial_fit(&mut self, data: &Dataset) -> Result<EpochReport> {
+        let mut trainer = Trainer::new(self.model, data, &self.config)?;
+        trainer.epoch.done = self.sets;
+        if let Some(State { slots, steps, schedule }) = self.state.take() {
+            trainer.stepper.slots = slots;
+            trainer.stepper.steps = steps;
+            trainer.schedule = schedule;
+        }
+        let report = trainer.epoch();
+        let Trainer { stepper, schedule, .. } = trainer;
+        self.state = Some(State { slots: stepper.slots, steps: stepper.steps, schedule });
+        self.sets += 1;
+        report
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Sequential {
+        self.model
+    }
+}
