@@ -1,7 +1,7 @@
 //! What watches a training run: steps, epochs, and a say in whether it goes on.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -64,12 +64,15 @@ impl<F: FnMut(&EpochReport) -> Flow + Send> Observer for F {
     }
 }
 
-/// Draws a progress bar on standard error with loss, accuracy and rows/s; where that is no terminal,
+/// Draws a progress bar on standard error with epoch, step, loss, rows/s and the time left of the
+/// epoch, and a line for each epoch; where that is no terminal,
 /// it prints a line every tenth of the run instead.
 #[derive(Debug, Default)]
 pub struct Progress {
     bar: Option<ProgressBar>,
     shown: usize,
+    /// When the epoch's first step was over, and the rows since.
+    since: Option<(Instant, usize)>,
 }
 
 impl Progress {
@@ -80,7 +83,7 @@ impl Progress {
 
     fn bar(&mut self, steps: usize) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
-            let style = "epoch {prefix} [{bar:30}] {pos}/{len} {msg} ({elapsed})";
+            let style = "epoch {prefix} [{bar:30}] {pos}/{len} {msg} ({elapsed}, {eta} left)";
             let style = ProgressStyle::with_template(style).expect("a valid template");
             let bar = ProgressBar::new(steps as u64).with_style(style.progress_chars("=> "));
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -117,13 +120,19 @@ impl Observer for Progress {
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
-        let bar = self.bar(report.steps);
+        let bar = self.bar(report.steps).clone();
         if report.step == 1 {
             bar.set_prefix(report.epoch.to_string());
+            bar.reset_eta();
+            self.since = Some((Instant::now(), 0));
         }
         bar.set_position(report.step as u64);
-        if report.step.is_multiple_of(16) || report.step == report.steps {
-            bar.set_message(format!("loss {:.4}", report.loss));
+        if let Some((start, rows)) = &mut self.since {
+            *rows += if report.step == 1 { 0 } else { report.rows };
+            if report.step.is_multiple_of(16) || report.step == report.steps {
+                let rate = *rows as f64 / start.elapsed().as_secs_f64().max(1e-9);
+                bar.set_message(format!("loss {:.4}  {rate:.0} rows/s", report.loss));
+            }
         }
         Ok(Flow::Continue)
     }

@@ -168,13 +168,23 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`train_parallel`].
     pub fn run(&mut self) -> Result<History> {
+        tracing::info!(
+            rows = self.data.rows(),
+            batch = self.config.batch_size,
+            epochs = self.config.epochs,
+            threads = self.workers,
+            simd = %crate::SimdLevel::current(),
+            "training starts"
+        );
         self.guarded(|trainer| {
             while trainer.stopped.is_none() {
                 trainer.epoch_inside()?;
             }
             Ok(())
         })?;
-        Ok(self.history())
+        let history = self.history();
+        tracing::info!(epochs = history.epochs.len(), why = %history.stopped, "training ends");
+        Ok(history)
     }
 
     /// Trains to the end of the current epoch and returns its report. It goes on beyond the
@@ -352,6 +362,13 @@ impl<'a> Trainer<'a> {
         };
         self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
         self.reports.push(report);
+        tracing::debug!(
+            epoch = report.epoch,
+            loss,
+            val_loss = report.val_loss,
+            rows_per_s = report.rows_per_s,
+            "epoch done"
+        );
         let verdict = self.verdict(&report);
         self.stopped = self.stopped.take().or(verdict);
         self.tell(&report)?;
