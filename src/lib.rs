@@ -93,6 +93,36 @@
 //! A loss or gradient that is not finite ends the training with an error before it reaches the
 //! parameters.
 //!
+//! A [`Checkpoint`] setting writes everything that a run needs to go on, and goes on from it with the
+//! same bits; [`Trainer::live`] lets other threads predict while a model trains; an [`OnlineTrainer`]
+//! takes data as they arrive; an [`EpochLog`] writes every epoch to a file. Runs tell what they do
+//! through `tracing`, which is silent until a program listens.
+//!
+//! # Tables, and models in files
+//!
+//! A [`Preprocessor`] is fitted on a [`Table`] of text and makes a [`Dataset`] of it. Given to the model
+//! it is saved with it, and predictions then take raw rows:
+//!
+//! ```
+//! use unisono::{Activation, Adam, CrossEntropy, Preprocessor, Sequential, Table, TrainConfig};
+//! use unisono::train_parallel;
+//!
+//! let table = Table::from_csv_text("size,colour,kind\n1,red,a\n7,blue,b\n2,red,a\n8,blue,b\n")?;
+//! let fitted = Preprocessor::new().target("kind").fit(&table)?;
+//! let data = fitted.dataset(&table)?;
+//! let mut model = Sequential::builder(data.features()).dense(2, Activation::Softmax).build(1)?;
+//! let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.1)).epochs(30);
+//! train_parallel(&mut model, &data, &config)?;
+//! model.set_preprocessing(fitted)?;
+//!
+//! let folder = tempfile::tempdir().unwrap();
+//! let path = folder.path().join("model.safetensors");
+//! model.save(&path)?;
+//! let labels = Sequential::load(&path)?.predict_labels(&table)?;
+//! assert_eq!(labels, ["a", "b", "a", "b"]);
+//! # Ok::<(), unisono::Error>(())
+//! ```
+//!
 //! # The same bits
 //!
 //! A trained model is a function of the data, the configuration (threads left out) and the seeds. A
