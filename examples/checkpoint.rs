@@ -46,7 +46,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .batch_size(24)
         .schedule(Schedule::Exponential { gamma: 0.97 })
         .validation(validation)
-        .early_stopping(EarlyStopping::new(arguments.epochs))
+        .early_stopping(EarlyStopping::new(10))
         .checkpoint(checkpoint.resume(true))
         .interrupt(interrupted)
         .observer(Progress::new());

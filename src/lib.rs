@@ -123,6 +123,8 @@
 //! # Ok::<(), unisono::Error>(())
 //! ```
 //!
+//! With the feature `onnx`, `Sequential::export_onnx` writes models for runtimes in other languages.
+//!
 //! # The same bits
 //!
 //! A trained model is a function of the data, the configuration (threads left out) and the seeds. A
@@ -189,6 +191,8 @@ pub use data::{
 };
 pub use error::{Error, Result};
 pub use io::Checkpoint;
+#[cfg(feature = "onnx")]
+pub use io::OnnxOptions;
 pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
 pub use loss::{
     BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError,

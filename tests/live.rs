@@ -81,6 +81,10 @@ fn a_snapshot_stays_as_it_is_while_training_goes_on() {
         assert_eq!(newest, step % 3 == 0, "step {step}");
     }
     assert_eq!(first.fingerprint(), before);
+    drop(live);
+    trainer.step().unwrap();
+    let again = trainer.live(5).snapshot();
+    assert_eq!(again.fingerprint(), trainer.model().fingerprint());
 }
 
 #[test]

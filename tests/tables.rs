@@ -98,6 +98,7 @@ fn what_does_not_fit_is_an_error_that_says_so() {
     for (error, expected) in [
         (fit(Preprocessor::new().target("cost")), "column \"cost\", found rooms, city"),
         (fit(Preprocessor::new().without(["x"])), "\"x\""),
+        (fit(Preprocessor::new().missing(Missing::Constant(f32::NAN))), "`missing` expected"),
         (fit(Preprocessor::new().only(["price"]).target("price")), "at least one column"),
     ] {
         assert!(error.contains(expected), "expected {expected:?} in {error:?}");

@@ -146,6 +146,29 @@ impl Preprocessing {
         y
     }
 
+    /// Mean and scale of each column, where all are numbers.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn numbers(&self) -> Result<Vec<(f32, f32)>> {
+        let moments = |column: &Column| match &column.encoding {
+            Encoding::Number { mean, scale, .. } => Ok((*mean, *scale)),
+            Encoding::Category { .. } => {
+                let problem = "holds categories, which are text: export without preprocessing";
+                let name = &column.name;
+                Err(Error::config("preprocessing", format!("column {name:?} {problem}")))
+            }
+        };
+        self.columns.iter().map(moments).collect()
+    }
+
+    /// Mean and scale of a target of values.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn target_moments(&self) -> Option<(f32, f32)> {
+        match self.target.as_ref()?.encoding {
+            TargetEncoding::Values { mean, scale } => Some((mean, scale)),
+            TargetEncoding::Classes { .. } => None,
+        }
+    }
+
     /// Checks what a file says against a model.
     pub(crate) fn check(&self, inputs: usize, outputs: usize) -> Result<()> {
         if self.features() != inputs {

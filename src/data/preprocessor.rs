@@ -142,6 +142,12 @@ impl Preprocessor {
     /// If a named column is not there, no feature is left, or a value is missing or no number where
     /// there should be one.
     pub fn fit(&self, table: &Table) -> Result<Preprocessing> {
+        if let Missing::Constant(value) = self.missing
+            && !value.is_finite()
+        {
+            let problem = format!("expected a finite constant, found {value}");
+            return Err(Error::config("missing", problem));
+        }
         for name in self.without.iter().chain(&self.categories).chain(&self.target) {
             table.column(name)?;
         }

@@ -55,7 +55,7 @@ impl Sequential {
         Ok(preprocessing.restore(self.predict(x.view())?))
     }
 
-    fn needed_preprocessing(&self) -> Result<&Preprocessing> {
+    pub(crate) fn needed_preprocessing(&self) -> Result<&Preprocessing> {
         self.preprocessing().ok_or_else(|| {
             let problem = "the model has none: give it what was fitted by `set_preprocessing`";
             Error::config("preprocessing", problem)

@@ -58,7 +58,7 @@ impl Sequential {
     }
 
     /// The values of a tensor in row-major order.
-    pub(super) fn tensor_values(
+    pub(crate) fn tensor_values(
         &self,
         layer: usize,
         tensor: usize,

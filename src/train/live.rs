@@ -61,13 +61,17 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(model: &Sequential, every: u64) -> Self {
+    pub fn new(model: &Sequential) -> Self {
         let live = LiveModel(Arc::new(RwLock::new(Arc::new(model.clone()))));
-        Self { live, every: every.max(1), spare: None }
+        Self { live, every: 1, spare: None }
     }
 
-    pub fn handle(&self) -> LiveModel {
-        self.live.clone()
+    /// A handle that sees the model as it stands, for it may have trained on while there was none.
+    pub fn handle(&mut self, model: &Sequential, every: u64) -> LiveModel {
+        let handle = self.live.clone();
+        self.every = every.max(1);
+        self.publish(model);
+        handle
     }
 
     /// Publishes after step `steps`, if that is one of those and anybody has a handle.

@@ -26,6 +26,6 @@ pub use log::EpochLog;
 pub use observer::{Flow, Observer, Progress, StepReport};
 pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
+pub(crate) use pool::catch;
 pub use step::{Phase, PhaseClock};
-pub(crate) use trainer::catch;
 pub use trainer::{Trainer, train_parallel};

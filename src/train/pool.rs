@@ -1,12 +1,17 @@
-//! Thread pools, kept from one training run to the next: starting threads costs more than an epoch
-//! of a small net.
+//! How many threads, and pools of them, kept from one training run to the next: starting threads costs
+//! more than an epoch of a small net.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::config::Threads;
 use crate::{Error, Result};
+
+/// Floating-point operations of a step from which a further worker is worth waking.
+const FLOPS_PER_WORKER: usize = 1_500_000;
 
 static POOLS: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
 
@@ -29,4 +34,33 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
 /// The cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many workers a step of `flops` floating-point operations is worth.
+pub(super) fn workers(threads: Threads, flops: usize) -> usize {
+    match threads {
+        Threads::Exactly(n) => n,
+        threads => most(threads).min(flops / FLOPS_PER_WORKER).max(1),
+    }
+}
+
+/// The most workers that were asked for.
+pub(super) fn most(threads: Threads) -> usize {
+    match threads {
+        Threads::Exactly(n) => n,
+        Threads::AtMost(n) => n.min(cores()),
+        Threads::Auto => cores(),
+    }
+}
+
+/// Turns a panic into an error.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Error::Panic { place: "a layer or an observer".to_owned(), message }
+    })
 }

@@ -1,15 +1,14 @@
 //! The loop: epochs of shuffled batches, validation, stopping.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use super::config::{Threads, TrainConfig};
+use super::config::TrainConfig;
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
-use super::pool::{cores, pool};
+use super::pool::{catch, most, pool, workers};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
 use super::{EpochReport, History, StopReason};
 use crate::aligned::Aligned;
@@ -19,9 +18,6 @@ use crate::model::{Score, Sequential};
 use crate::optim::{ScheduleState, StoppingState, Verdict};
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
-
-/// Floating-point operations of a step from which a further worker is worth waking.
-const FLOPS_PER_WORKER: usize = 1_500_000;
 
 /// Trains a model on a data set, on as many cores as help, and returns what happened.
 ///
@@ -232,7 +228,8 @@ impl<'a> Trainer<'a> {
     /// they are published after every `every_steps` steps and at the end of each epoch, which costs a
     /// copy of them as long as there is a handle.
     pub fn live(&mut self, every_steps: u64) -> LiveModel {
-        self.publisher.get_or_insert_with(|| Publisher::new(self.model, every_steps)).handle()
+        let publisher = self.publisher.get_or_insert_with(|| Publisher::new(self.model));
+        publisher.handle(self.model, every_steps)
     }
 
     /// Steps of an epoch.
@@ -419,39 +416,10 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Turns a panic into an error.
-pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Error::Panic { place: "a layer or an observer".to_owned(), message }
-    })
-}
-
 /// The epoch's permutation is a function of seed and epoch, whatever came before.
 pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
     for (row, slot) in order.iter_mut().enumerate() {
         *slot = row as u32;
     }
     Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
-}
-
-/// How many workers a step of `flops` floating-point operations is worth.
-fn workers(threads: Threads, flops: usize) -> usize {
-    match threads {
-        Threads::Exactly(n) => n,
-        threads => most(threads).min(flops / FLOPS_PER_WORKER).max(1),
-    }
-}
-
-/// The most workers that were asked for.
-fn most(threads: Threads) -> usize {
-    match threads {
-        Threads::Exactly(n) => n,
-        Threads::AtMost(n) => n.min(cores()),
-        Threads::Auto => cores(),
-    }
 }
