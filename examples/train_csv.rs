@@ -5,6 +5,7 @@
 //! cargo run --release --example train_csv -- predict model.safetensors new.csv
 //! ```
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use unisono::metrics::{ConfusionMatrix, mean_absolute_error, r2};
@@ -183,11 +184,15 @@ fn predict(model: &str, file: &str, words: &[&str]) -> Result<(), Failure> {
     let model = Sequential::load(model)?;
     let table = flags.table(file)?;
     let preprocessing = model.preprocessing().ok_or("the model was saved without preprocessing")?;
-    println!("{}", preprocessing.target().unwrap_or("prediction"));
+    let mut lines = vec![preprocessing.target().unwrap_or("prediction").to_owned()];
     if preprocessing.class_names().is_some() {
-        model.predict_labels(&table)?.iter().for_each(|label| println!("{label}"));
+        lines.extend(model.predict_labels(&table)?);
     } else {
-        model.predict_table(&table)?.iter().for_each(|value| println!("{value}"));
+        lines.extend(model.predict_table(&table)?.iter().map(f32::to_string));
     }
-    Ok(())
+    match std::io::stdout().write_all((lines.join("\n") + "\n").as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
