@@ -117,7 +117,7 @@ fn a_finished_run_is_not_run_again_and_more_epochs_add_to_it() {
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        entries.flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -236,18 +236,26 @@ fn killed_twenty_times_it_ends_with_the_same_bits() {
     let mut random = Random::new(7);
     let (mut kills, mut half_written) = (0, 0);
     let run = folder.path().join("killed");
-    while kills < 20 {
-        let mut child = start(&run, if kills % 2 == 0 { "1" } else { "2" }).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(4_000 + random.bits() % 30_000));
+    let unfinished = || {
+        let is = |name: &String| name.ends_with(".unfinished");
+        run.exists() && names(&run).iter().any(is)
+    };
+    // Every other time at any moment, every other time as soon as a file is being written.
+    while kills < 20 || half_written == 0 {
+        assert!(kills < 200, "none of 200 kills fell into a write");
+        let mut child = start(&run, if kills % 4 < 2 { "1" } else { "2" }).spawn().unwrap();
+        if kills % 2 == 0 {
+            std::thread::sleep(Duration::from_micros(4_000 + random.bits() % 30_000));
+        } else {
+            while !unfinished() && child.try_wait().unwrap().is_none() {}
+        }
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert!(!status.success(), "it ended before it was killed {kills} times");
         kills += 1;
-        let unfinished = |name: &String| name.ends_with(".unfinished");
-        half_written += usize::from(run.exists() && names(&run).iter().any(unfinished));
+        half_written += usize::from(unfinished());
     }
     let last = start(&run, "2").output().unwrap();
     assert!(last.status.success());
     assert_eq!(figures(&last.stdout), whole);
-    assert!(half_written > 0, "none of the kills fell into a write");
 }
