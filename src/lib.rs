@@ -44,6 +44,10 @@
 //! [`StandardScaler`] and [`MinMaxScaler`] are fitted on the training rows and applied to both sides;
 //! [`Dataset::split`], [`Dataset::split_stratified`] and [`Dataset::k_fold`] cut a set in parts.
 //!
+//! What does not fit into memory is a [`DataStream`] of CSV files, or of NumPy's or Parquet files with
+//! the features `npy` and `parquet`; it trains and evaluates wherever a `Dataset` does, shuffled by a
+//! window that moves through the files.
+//!
 //! # Models
 //!
 //! [`Sequential::builder`] takes layers in order; `build` checks every shape once, says which layer is
@@ -95,7 +99,8 @@
 //!
 //! A [`Checkpoint`] setting writes everything that a run needs to go on, and goes on from it with the
 //! same bits; [`Trainer::live`] lets other threads predict while a model trains; an [`OnlineTrainer`]
-//! takes data as they arrive; an [`EpochLog`] writes every epoch to a file. Runs tell what they do
+//! takes data as they arrive; an [`EpochLog`] writes every epoch to a file, `TensorBoard` (feature `tensorboard`) event
+//! files; `History::write_svg` and `write_png` (features `plot` and `png`) draw the curves. Runs tell what they do
 //! through `tracing`, which is silent until a program listens.
 //!
 //! # Tables, and models in files
@@ -185,9 +190,12 @@ mod simd;
 mod train;
 
 pub use activation::Activation;
+#[cfg(feature = "parquet")]
+pub use data::ParquetOptions;
 pub use data::{
-    ClassBalance, CsvColumn, CsvOptions, Dataset, MinMaxScaler, Missing, Preprocessing,
-    Preprocessor, StandardScaler, Table, TargetKind, Targets, Task, Unseen, datasets,
+    Batches, ClassBalance, CsvColumn, CsvOptions, DataSource, DataStream, Dataset, Files,
+    MinMaxScaler, Missing, Preprocessing, Preprocessor, Scaler, StandardScaler, Table, TargetKind,
+    Targets, Task, Unseen, datasets,
 };
 pub use error::{Error, Result};
 pub use io::Checkpoint;
@@ -200,6 +208,8 @@ pub use loss::{
 pub use model::{Score, Sequential, SequentialBuilder};
 pub use optim::{Adagrad, Adam, AdamW, Clip, EarlyStopping, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::SimdLevel;
+#[cfg(feature = "tensorboard")]
+pub use train::TensorBoard;
 pub use train::{
     EpochLog, EpochReport, Flow, History, LiveModel, Observer, OnlineTrainer, Progress, StepReport,
     StopReason, TrainConfig, Trainer, train_parallel,

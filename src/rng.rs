@@ -12,6 +12,7 @@ pub(crate) enum Purpose {
     Split = 3,
     Dropout = 4,
     Synthetic = 5,
+    Window = 6,
 }
 
 /// A ChaCha8 stream. The same key gives the same numbers on every machine.

@@ -21,7 +21,7 @@ const MISSING: [&str; 12] =
 const SHOWN: usize = 40;
 
 /// A result whose problem does not name its place yet.
-type Unplaced<T> = std::result::Result<T, String>;
+pub(super) type Unplaced<T> = std::result::Result<T, String>;
 
 impl Dataset {
     /// Reads a CSV file, one row a line.
@@ -49,18 +49,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::from_csv`].
     pub fn from_csv_reader(reader: impl Read, origin: &str, options: &CsvOptions) -> Result<Self> {
-        if matches!(options.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
-            let problem = format!("is {:?}, which cannot delimit", options.delimiter as char);
-            return Err(Error::config("delimiter", problem));
-        }
-        let mut records = Records::new(reader, origin, options.delimiter);
-        if !records.advance()? {
-            return Err(parse(origin, None, "is empty".into()));
-        }
-        let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
-        if options.header && !records.advance()? {
-            return Err(parse(origin, None, "has a header and no rows".into()));
-        }
+        let (layout, mut records) = open(reader, origin, options)?;
         let (mut features, mut targets) = (Vec::new(), TargetColumn::default());
         loop {
             layout.read(&records.record, &mut features).map_err(|p| records.wrong(p))?;
@@ -73,11 +62,33 @@ impl Dataset {
     }
 }
 
+/// Reads up to the first row of numbers, which is then the current record.
+pub(super) fn open<R: Read>(
+    reader: R,
+    origin: &str,
+    options: &CsvOptions,
+) -> Result<(Layout, Records<R>)> {
+    if matches!(options.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
+        let problem = format!("is {:?}, which cannot delimit", options.delimiter as char);
+        return Err(Error::config("delimiter", problem));
+    }
+    let mut records = Records::new(reader, origin, options.delimiter);
+    if !records.advance()? {
+        return Err(parse(origin, None, "is empty".into()));
+    }
+    let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
+    if options.header && !records.advance()? {
+        return Err(parse(origin, None, "has a header and no rows".into()));
+    }
+    Ok((layout, records))
+}
+
 /// Which columns are what.
-struct Layout {
-    names: Option<Vec<String>>,
-    target: usize,
-    features: Vec<usize>,
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Layout {
+    pub names: Option<Vec<String>>,
+    pub target: usize,
+    pub features: Vec<usize>,
 }
 
 impl Layout {
@@ -107,7 +118,7 @@ impl Layout {
     }
 
     /// Appends the features of a record.
-    fn read(&self, record: &StringRecord, features: &mut Vec<f32>) -> Unplaced<()> {
+    pub fn read(&self, record: &StringRecord, features: &mut Vec<f32>) -> Unplaced<()> {
         for &column in &self.features {
             let value = number(record.get(column).unwrap_or_default());
             features.push(value.map_err(|p| format!("{}: {p}", self.name(column)))?);
@@ -141,7 +152,7 @@ impl Layout {
     }
 
     /// What a column is called in messages.
-    fn name(&self, column: usize) -> String {
+    pub fn name(&self, column: usize) -> String {
         match &self.names {
             Some(names) => format!("column {}", shown(&names[column])),
             None => format!("column {column} (from 0)"),
@@ -149,7 +160,11 @@ impl Layout {
     }
 }
 
-fn find(column: &CsvColumn, names: Option<&[String]>, columns: usize) -> Unplaced<usize> {
+pub(super) fn find(
+    column: &CsvColumn,
+    names: Option<&[String]>,
+    columns: usize,
+) -> Unplaced<usize> {
     match (column, names) {
         (CsvColumn::Last, _) => Ok(columns - 1),
         (CsvColumn::Index(index), _) if *index < columns => Ok(*index),

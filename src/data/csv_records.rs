@@ -10,22 +10,22 @@ use crate::{Error, Result};
 ///
 /// `csv` tells a record's line without the blank lines before it, and a line short where lines end
 /// in CR LF. The line that the reader stands on after a record is right, if every line ends in LF.
-pub(super) struct Records<'a, R> {
+pub(super) struct Records<R> {
     reader: Reader<LineFeeds<R>>,
-    origin: &'a str,
+    origin: String,
     /// The fields, without blanks around them.
     pub record: StringRecord,
     /// The line on which the record ends, from 1.
     pub line: u64,
 }
 
-impl<'a, R: Read> Records<'a, R> {
-    pub fn new(reader: R, origin: &'a str, delimiter: u8) -> Self {
+impl<R: Read> Records<R> {
+    pub fn new(reader: R, origin: &str, delimiter: u8) -> Self {
         let reader = LineFeeds { inner: reader, after_return: false, line_open: false };
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).delimiter(delimiter).trim(Trim::All);
         let reader = builder.from_reader(reader);
-        Self { reader, origin, record: StringRecord::new(), line: 0 }
+        Self { reader, origin: origin.into(), record: StringRecord::new(), line: 0 }
     }
 
     /// Reads the next record into `record`; false at the end.
@@ -37,14 +37,14 @@ impl<'a, R: Read> Records<'a, R> {
 
     /// Says that the current record is wrong.
     pub fn wrong(&self, problem: impl Into<String>) -> Error {
-        let (origin, problem) = (self.origin.into(), problem.into());
+        let (origin, problem) = (self.origin.clone(), problem.into());
         Error::Parse { origin, line: Some(self.line), problem }
     }
 
     fn error(&self, error: csv::Error) -> Error {
         let message = error.to_string();
         match error.into_kind() {
-            ErrorKind::Io(source) => Error::Io { path: self.origin.into(), source },
+            ErrorKind::Io(source) => Error::Io { path: self.origin.clone().into(), source },
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 self.wrong(format!("expected {expected_len} fields as in the first, found {len}"))
             }

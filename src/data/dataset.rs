@@ -152,6 +152,16 @@ impl Dataset {
         )
     }
 
+    /// Joins what was checked as it was read.
+    pub(crate) fn of_checked(features: Array2<f32>, targets: Targets) -> Self {
+        Self { features, targets, feature_names: None, class_names: None }
+    }
+
+    /// The features and the targets by themselves.
+    pub(crate) fn into_parts(self) -> (Array2<f32>, Targets) {
+        (self.features, self.targets)
+    }
+
     /// Counts the rows.
     pub fn rows(&self) -> usize {
         self.features.nrows()

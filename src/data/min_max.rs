@@ -121,9 +121,18 @@ impl MinMaxScaler {
     }
 
     fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        map(x, self.min.len(), |column, v| {
-            (v - self.min[column]) / self.width(column) * (self.high - self.low) + self.low
-        })
+        map(x, self.min.len(), |column, v| self.scaled(column, v))
+    }
+
+    fn scaled(&self, column: usize, v: f64) -> f64 {
+        (v - self.min[column]) / self.width(column) * (self.high - self.low) + self.low
+    }
+
+    /// Scales a row in place.
+    pub(super) fn scale_row(&self, row: &mut [f32]) {
+        for (column, v) in row.iter_mut().enumerate() {
+            *v = self.scaled(column, f64::from(*v)) as f32;
+        }
     }
 
     fn undo(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {

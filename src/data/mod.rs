@@ -14,7 +14,9 @@ mod permutation;
 mod preprocessing;
 mod preprocessor;
 mod scaler;
+mod source;
 mod split;
+mod stream;
 mod synthetic;
 mod table;
 mod targets;
@@ -27,7 +29,13 @@ pub use min_max::MinMaxScaler;
 pub use preprocessing::Preprocessing;
 pub use preprocessor::{Missing, Preprocessor, Task, Unseen};
 pub use scaler::StandardScaler;
+pub use source::DataSource;
+#[cfg(feature = "parquet")]
+pub use stream::ParquetOptions;
+pub(crate) use stream::{BatchReader, ReadPlan};
+pub use stream::{Batches, DataStream, Files, Scaler};
 pub use table::Table;
+pub(crate) use targets::TargetShape;
 pub use targets::Targets;
 
 /// Data sets that are built in, made up, or read from files everybody has.

@@ -127,6 +127,13 @@ impl StandardScaler {
         map(x, self.mean.len(), |column, v| (v - self.mean[column]) / self.scale[column])
     }
 
+    /// Standardises a row in place.
+    pub(super) fn scale_row(&self, row: &mut [f32]) {
+        for (v, (mean, scale)) in row.iter_mut().zip(self.mean.iter().zip(&self.scale)) {
+            *v = ((f64::from(*v) - mean) / scale) as f32;
+        }
+    }
+
     fn undo(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         map(x, self.mean.len(), |column, v| v * self.scale[column] + self.mean[column])
     }

@@ -22,7 +22,33 @@ pub enum Targets {
     Values(Array2<f32>),
 }
 
+/// What the targets of some rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TargetShape {
+    /// Labels of so many classes.
+    Classes(usize),
+    /// Rows of so many values.
+    Values(usize),
+}
+
+impl TargetShape {
+    /// Values of a row.
+    pub fn values(self) -> usize {
+        match self {
+            Self::Classes(_) => 0,
+            Self::Values(columns) => columns,
+        }
+    }
+}
+
 impl Targets {
+    pub(crate) fn shape(&self) -> TargetShape {
+        match self {
+            Self::Classes { count, .. } => TargetShape::Classes(*count),
+            Self::Values(values) => TargetShape::Values(values.ncols()),
+        }
+    }
+
     /// Counts the rows.
     #[allow(clippy::len_without_is_empty)] // a data set is never empty
     pub fn len(&self) -> usize {

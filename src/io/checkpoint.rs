@@ -12,6 +12,7 @@ use super::model_file::{from_json, in_file, to_json};
 use super::spec::Spec;
 use super::tensors::{Reader, Values, Writer};
 use crate::aligned::Aligned;
+use crate::data::DataSource;
 use crate::model::Sequential;
 use crate::{Error, Result};
 
@@ -230,6 +231,9 @@ pub(crate) struct RunState {
     pub config: serde_json::Value,
     pub rows: usize,
     pub features: usize,
+    /// What decides the order of a stream's rows.
+    #[serde(default)]
+    pub order: Option<String>,
     /// Optimizer steps done.
     pub steps: u64,
     /// Epochs done, and steps done of the current one.
@@ -257,7 +261,13 @@ impl RunState {
     }
 
     /// Checks that the run is to go on as it began.
-    pub fn check(&self, config: &serde_json::Value, rows: usize, features: usize) -> Result<()> {
+    pub fn check(&self, config: &serde_json::Value, data: DataSource) -> Result<()> {
+        if self.order != data.order_key() {
+            let name = |order: &Option<String>| order.clone().unwrap_or("rows in memory".into());
+            let (saved, now) = (name(&self.order), name(&data.order_key()));
+            return Err(Error::shape("the data, as in the checkpoint", saved, now));
+        }
+        let (rows, features) = (data.rows(), data.features());
         for (what, saved, now) in [("rows", self.rows, rows), ("features", self.features, features)]
         {
             if saved != now {

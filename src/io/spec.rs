@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::data::{Dataset, Preprocessing};
+use crate::data::{DataSource, Preprocessing};
 use crate::layer::{Dense, Dropout, Kind, Layer, LayerNorm};
 use crate::model::{Sequential, SequentialBuilder};
 use crate::train::TrainConfig;
@@ -39,13 +39,9 @@ pub(crate) struct Trained {
 
 impl Trained {
     /// What training with `config` on `data` leaves to remember.
-    pub fn new(config: &TrainConfig, data: &Dataset) -> Self {
-        let names = |names: Option<&[String]>| names.map(<[String]>::to_vec);
-        Self {
-            config: config.recipe(),
-            feature_names: names(data.feature_names()),
-            class_names: names(data.class_names()),
-        }
+    pub fn new(config: &TrainConfig, data: DataSource) -> Self {
+        let [feature_names, class_names] = data.names().map(|names| names.map(<[String]>::to_vec));
+        Self { config: config.recipe(), feature_names, class_names }
     }
 
     fn check(&self, model: &Sequential) -> Result<()> {

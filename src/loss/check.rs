@@ -3,20 +3,12 @@
 use ndarray::ArrayView2;
 
 use super::{BinaryCrossEntropy, CrossEntropy, Loss};
+use crate::data::TargetShape;
 use crate::{Error, Result};
-
-/// What a data set's targets are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TargetKind {
-    /// Labels of so many classes.
-    Classes(usize),
-    /// Rows of so many values.
-    Values(usize),
-}
 
 impl Loss {
     /// Checks the loss's own fields and that the targets fit the model's outputs.
-    pub(crate) fn check(&self, targets: TargetKind, outputs: usize) -> Result<()> {
+    pub(crate) fn check(&self, targets: TargetShape, outputs: usize) -> Result<()> {
         match (self, targets) {
             (Self::CrossEntropy(loss), _) => check_cross_entropy(loss, targets, outputs),
             (Self::BinaryCrossEntropy(loss), _) => check_binary(loss, targets, outputs),
@@ -24,8 +16,8 @@ impl Loss {
                 let problem = format!("of huber: expected a number above 0, found {}", loss.delta);
                 Err(Error::config("delta", problem))
             }
-            (_, TargetKind::Values(columns)) => check_columns(columns, outputs),
-            (_, TargetKind::Classes(_)) => Err(Error::config(
+            (_, TargetShape::Values(columns)) => check_columns(columns, outputs),
+            (_, TargetShape::Classes(_)) => Err(Error::config(
                 "loss",
                 format!(
                     "{self} needs values as targets, found classes; use cross-entropy, or turn the \
@@ -74,16 +66,16 @@ fn check_weights(field: &'static str, weights: Option<&[f32]>, allowed: &[usize]
     }
 }
 
-fn check_cross_entropy(loss: &CrossEntropy, targets: TargetKind, outputs: usize) -> Result<()> {
+fn check_cross_entropy(loss: &CrossEntropy, targets: TargetShape, outputs: usize) -> Result<()> {
     if !(0.0..=1.0).contains(&loss.label_smoothing) {
         let problem = format!("expected a share in 0..=1, found {}", loss.label_smoothing);
         return Err(Error::config("label_smoothing", problem));
     }
     check_weights("class_weights", loss.class_weights.as_deref(), &[outputs])?;
     match targets {
-        TargetKind::Values(columns) => check_columns(columns, outputs),
-        TargetKind::Classes(classes) if classes <= outputs => Ok(()),
-        TargetKind::Classes(classes) => Err(Error::shape(
+        TargetShape::Values(columns) => check_columns(columns, outputs),
+        TargetShape::Classes(classes) if classes <= outputs => Ok(()),
+        TargetShape::Classes(classes) => Err(Error::shape(
             "outputs of the model for cross-entropy",
             format!("{classes} or more, one for each class"),
             outputs,
@@ -91,20 +83,20 @@ fn check_cross_entropy(loss: &CrossEntropy, targets: TargetKind, outputs: usize)
     }
 }
 
-fn check_binary(loss: &BinaryCrossEntropy, targets: TargetKind, outputs: usize) -> Result<()> {
+fn check_binary(loss: &BinaryCrossEntropy, targets: TargetShape, outputs: usize) -> Result<()> {
     check_weights("pos_weight", loss.pos_weight.as_deref(), &[1, outputs])?;
     match targets {
-        TargetKind::Values(columns) => check_columns(columns, outputs),
-        TargetKind::Classes(_) if outputs != 1 => Err(Error::shape(
+        TargetShape::Values(columns) => check_columns(columns, outputs),
+        TargetShape::Classes(_) if outputs != 1 => Err(Error::shape(
             "outputs of the model for binary-cross-entropy with classes",
             "1 (or use cross-entropy, or one_hot() targets)",
             outputs,
         )),
-        TargetKind::Classes(classes) if classes > 2 => Err(Error::shape(
+        TargetShape::Classes(classes) if classes > 2 => Err(Error::shape(
             "classes of the targets for binary-cross-entropy",
             "2 (or use cross-entropy)",
             classes,
         )),
-        TargetKind::Classes(_) => Ok(()),
+        TargetShape::Classes(_) => Ok(()),
     }
 }

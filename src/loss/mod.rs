@@ -18,7 +18,6 @@ mod narrow;
 mod regression;
 
 pub use binary::BinaryCrossEntropy;
-pub(crate) use check::TargetKind;
 pub use cross_entropy::CrossEntropy;
 pub use regression::{Huber, MeanAbsoluteError, MeanSquaredError};
 

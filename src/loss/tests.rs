@@ -1,6 +1,7 @@
 //! Every loss against its definition in f64 and against finite differences of it.
 
 use super::*;
+use crate::data::TargetShape;
 use crate::rows::stride;
 use crate::simd::dispatch;
 use crate::simd::testing::{assert_same_bits, levels};
@@ -260,10 +261,10 @@ fn names_are_read_back_and_unknown_ones_listed() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_both_sizes() {
-    use TargetKind::{Classes, Values};
+    use TargetShape::{Classes, Values};
     let ce = CrossEntropy::default;
     let bce = BinaryCrossEntropy::default;
-    let wrong: [(Loss, TargetKind, usize, &[&str]); 12] = [
+    let wrong: [(Loss, TargetShape, usize, &[&str]); 12] = [
         (MeanSquaredError.into(), Classes(3), 3, &["cross-entropy", "one_hot()"]),
         (MeanAbsoluteError.into(), Values(2), 3, &["2", "3"]),
         (Huber { delta: 0.0 }.into(), Values(1), 1, &["delta", "0"]),

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use super::Sequential;
 use super::predict::{CHUNK, Forward, on_pool, worth};
 use crate::Result;
-use crate::data::{Dataset, Targets};
-use crate::loss::{CrossEntropy, Loss, MeanSquaredError, TargetKind};
-use crate::train::Block;
+use crate::data::{DataSource, Dataset, TargetShape};
+use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
+use crate::train::{Block, cores};
 
 /// How well a model does on a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,16 +28,35 @@ impl fmt::Display for Score {
     }
 }
 
+/// What is added up over the rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    loss: f64,
+    normalizer: f64,
+    correct: usize,
+    rows: usize,
+}
+
+impl Sums {
+    fn score(&self, loss: &Loss) -> Score {
+        let accuracy = self.correct as f64 / self.rows as f64;
+        let accuracy = loss.classifies().then_some(accuracy);
+        Score { loss: self.loss / self.normalizer, accuracy }
+    }
+}
+
 impl Sequential {
-    /// Computes loss and accuracy on a data set, on all cores. The loss is the one that the model was
-    /// last trained with, or else cross-entropy for classes and the mean squared error for values.
+    /// Computes loss and accuracy on a data set or a stream, on all cores. The loss is the one that the
+    /// model was last trained with, or else cross-entropy for classes and the mean squared error for
+    /// values.
     ///
     /// # Errors
-    /// If the data do not fit the model.
-    pub fn evaluate(&self, data: &Dataset) -> Result<Score> {
-        let default = || match data.targets() {
-            Targets::Classes { .. } => CrossEntropy::default().into(),
-            Targets::Values(_) => MeanSquaredError.into(),
+    /// If the data do not fit the model, or a stream cannot be read.
+    pub fn evaluate<'a>(&self, data: impl Into<DataSource<'a>>) -> Result<Score> {
+        let data = data.into();
+        let default = || match data.target_shape() {
+            TargetShape::Classes(_) => CrossEntropy::default().into(),
+            TargetShape::Values(_) => MeanSquaredError.into(),
         };
         self.evaluate_with(
             data,
@@ -45,23 +64,45 @@ impl Sequential {
         )
     }
 
-    /// Computes loss and accuracy on a data set with a loss of your choice.
+    /// Computes loss and accuracy on a data set or a stream with a loss of your choice.
     ///
     /// # Errors
-    /// If the data or the loss do not fit the model.
-    pub fn evaluate_with(&self, data: &Dataset, loss: &Loss) -> Result<Score> {
-        self.check_data(data)?;
-        self.check_loss(loss, data)?;
-        self.evaluate_on(data, loss, usize::MAX)
+    /// If the data or the loss do not fit the model, or a stream cannot be read.
+    pub fn evaluate_with<'a>(&self, data: impl Into<DataSource<'a>>, loss: &Loss) -> Result<Score> {
+        let data = data.into();
+        self.check_source(data, loss)?;
+        let mut sums = Sums::default();
+        match data {
+            DataSource::Memory(data) => self.add_up(data, loss, usize::MAX, &mut sums)?,
+            DataSource::Stream(stream) => {
+                for batch in stream.batches(4 * cores() * CHUNK)? {
+                    let batch = batch?;
+                    if let Some(values) = batch.values() {
+                        loss.check_values(values)?;
+                    }
+                    self.add_up(&batch, loss, usize::MAX, &mut sums)?;
+                }
+            }
+        }
+        Ok(sums.score(loss))
     }
 
-    /// The same without checks, on the pool that the caller is on or else on `most` threads at most.
+    /// The same in memory without checks, on the pool that the caller is on or else on `most` threads
+    /// at most.
     pub(crate) fn evaluate_on(&self, data: &Dataset, loss: &Loss, most: usize) -> Result<Score> {
-        let workers = worth(self.flops_per_row() / 3 * data.rows()).min(most);
-        on_pool(workers, || self.evaluate_here(data, loss))
+        let mut sums = Sums::default();
+        self.add_up(data, loss, most, &mut sums)?;
+        Ok(sums.score(loss))
     }
 
-    fn evaluate_here(&self, data: &Dataset, loss: &Loss) -> Score {
+    /// Adds up over rows that begin on a multiple of a chunk, so that a stream's sums have the order of
+    /// those in memory.
+    fn add_up(&self, data: &Dataset, loss: &Loss, most: usize, sums: &mut Sums) -> Result<()> {
+        let workers = worth(self.flops_per_row() / 3 * data.rows()).min(most);
+        on_pool(workers, || self.add_up_here(data, loss, sums))
+    }
+
+    fn add_up_here(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) {
         let fused_end = usize::from(loss.fuses(self.last_activation()));
         let forward = Forward::new(self, self.layers.len() - fused_end);
         let chunks = data.rows().div_ceil(CHUNK);
@@ -69,7 +110,7 @@ impl Sequential {
         let run = |block: &mut Block, index: usize| {
             let range = index * CHUNK..((index + 1) * CHUNK).min(data.rows());
             let features = &data.features_slice()[range.start * inputs..range.end * inputs];
-            block.reserve(&forward.plan, CHUNK, Some(data.targets()), false);
+            block.reserve(&forward.plan, CHUNK, Some(data.targets().shape()), false);
             block.load_targets(data.targets(), range.clone());
             forward.run(block, features, range.len());
             block.loss(&forward.pass(), loss, None);
@@ -82,27 +123,23 @@ impl Sequential {
         } else {
             (0..chunks).into_par_iter().map_init(Block::default, run).collect()
         };
-        let sum = parts.iter().map(|part| part.0).sum::<f64>();
-        let normalizer = parts.iter().map(|part| part.1).sum::<f64>();
-        let correct = parts.iter().map(|part| part.2).sum::<usize>();
-        let accuracy = correct as f64 / data.rows() as f64;
-        let accuracy = loss.classifies().then_some(accuracy);
-        Score { loss: sum / normalizer, accuracy }
+        sums.rows += data.rows();
+        for (loss, normalizer, correct) in parts {
+            sums.loss += loss;
+            sums.normalizer += normalizer;
+            sums.correct += correct;
+        }
     }
 
-    pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        self.check_inputs(data.features())
-    }
-
-    pub(crate) fn check_loss(&self, loss: &Loss, data: &Dataset) -> Result<()> {
-        match data.targets() {
-            Targets::Classes { count, .. } => {
-                loss.check(TargetKind::Classes(*count), self.outputs())
+    /// Checks that data and loss fit the model; a stream's target values are seen as they are read.
+    pub(crate) fn check_source(&self, data: DataSource, loss: &Loss) -> Result<()> {
+        self.check_inputs(data.features())?;
+        loss.check(data.target_shape(), self.outputs())?;
+        match data {
+            DataSource::Memory(data) => {
+                data.values().map_or(Ok(()), |values| loss.check_values(values))
             }
-            Targets::Values(values) => {
-                loss.check(TargetKind::Values(values.ncols()), self.outputs())?;
-                loss.check_values(values.view())
-            }
+            DataSource::Stream(_) => Ok(()),
         }
     }
 }

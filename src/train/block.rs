@@ -3,7 +3,7 @@
 
 use super::plan::{Op, Plan};
 use crate::aligned::Aligned;
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, TargetShape, Targets};
 use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
@@ -39,7 +39,13 @@ pub(crate) struct Pass<'a> {
 
 impl Block {
     /// Makes room for `rows` rows; nothing is allocated where there was room before.
-    pub fn reserve(&mut self, plan: &Plan, rows: usize, targets: Option<&Targets>, training: bool) {
+    pub fn reserve(
+        &mut self,
+        plan: &Plan,
+        rows: usize,
+        targets: Option<TargetShape>,
+        training: bool,
+    ) {
         grow(&mut self.values, plan.values.iter().map(|&w| rows * stride(w)));
         grow(&mut self.kept, plan.kept.iter().map(|&w| rows * w));
         if training {
@@ -47,10 +53,10 @@ impl Block {
         }
         match targets {
             None => {}
-            Some(Targets::Classes { .. }) => grow_one(&mut self.labels, rows),
-            Some(Targets::Values(values)) => {
-                self.target_columns = values.ncols();
-                self.targets.grow(rows * stride(values.ncols()));
+            Some(TargetShape::Classes(_)) => grow_one(&mut self.labels, rows),
+            Some(TargetShape::Values(columns)) => {
+                self.target_columns = columns;
+                self.targets.grow(rows * stride(columns));
             }
         }
         grow_one(&mut self.losses, rows);

@@ -3,11 +3,14 @@
 
 mod block;
 mod config;
+mod feed;
 mod history;
 mod live;
 mod log;
 mod observer;
 mod online;
+#[cfg(feature = "png")]
+pub(crate) mod picture;
 mod plan;
 #[cfg(feature = "plot")]
 mod plot;
@@ -15,6 +18,8 @@ pub(crate) mod pool;
 mod resume;
 mod shards;
 mod step;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 mod trainer;
 mod update;
 
@@ -26,6 +31,8 @@ pub use log::EpochLog;
 pub use observer::{Flow, Observer, Progress, StepReport};
 pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
-pub(crate) use pool::catch;
+pub(crate) use pool::{catch, cores};
 pub use step::{Phase, PhaseClock};
+#[cfg(feature = "tensorboard")]
+pub use tensorboard::TensorBoard;
 pub use trainer::{Trainer, train_parallel};

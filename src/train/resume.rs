@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::trainer::{EpochState, Trainer, shuffle};
+use super::trainer::{EpochState, Trainer};
 use super::{EpochReport, StopReason};
 use crate::io::{Exact, Moment, Restored, RunState, SavedReport, SavedStop, Spec};
 use crate::optim::{ScheduleState, StoppingState};
@@ -21,7 +21,7 @@ impl Trainer<'_> {
 
     fn restore(&mut self, path: &Path, restored: Restored) -> Result<()> {
         let Restored { state, params, slots, best } = restored;
-        state.check(&self.recipe()?, self.data.rows(), self.data.features())?;
+        state.check(&self.recipe()?, self.feed.source())?;
         let steps = self.steps_per_epoch();
         if state.epoch.1 >= steps {
             return Err(Error::shape(
@@ -49,9 +49,6 @@ impl Trainer<'_> {
         self.stopped = state.stopped.map(reason);
         if self.stopped == Some(StopReason::Epochs) && done < self.config.epochs {
             self.stopped = None;
-        }
-        if step > 0 && self.config.shuffle {
-            shuffle(&mut self.order, self.config.seed, done as u64);
         }
         self.stepper.steps = state.steps;
         self.best = best;
@@ -90,8 +87,9 @@ impl Trainer<'_> {
         Ok(RunState {
             model: Spec::new(self.model).architecture()?,
             config: self.recipe()?,
-            rows: self.data.rows(),
-            features: self.data.features(),
+            rows: self.feed.source().rows(),
+            features: self.feed.source().features(),
+            order: self.feed.source().order_key(),
             steps: self.stepper.steps,
             epoch: (done, step),
             sums: [loss, normalizer, seconds, lr].map(Exact),

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::shards::Cut;
 use super::update::{Batch, Part, Unit, each, fused, gradient_only, units, update_only};
 use crate::aligned::Aligned;
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, TargetShape};
 use crate::layer::Kind;
 use crate::loss::Loss;
 use crate::model::Sequential;
@@ -38,6 +38,8 @@ pub(super) struct Stepper {
     workers: usize,
     shards: usize,
     exact: bool,
+    /// Whether to take the norm of every gradient.
+    pub norm: bool,
     /// Optimizer steps done.
     pub steps: u64,
 }
@@ -66,6 +68,8 @@ pub(super) struct StepOutcome {
     pub normalizer: f64,
     /// Rows that were classified right.
     pub correct: usize,
+    /// The gradient's sum of squares before clipping, where it was taken.
+    pub squares: Option<f64>,
 }
 
 /// What was not finite.
@@ -78,7 +82,7 @@ impl Stepper {
         model: &Sequential,
         loss: &Loss,
         optimizer: &Optimizer,
-        targets: &Targets,
+        targets: TargetShape,
         batches: &[usize],
         (shards, workers): (usize, usize),
     ) -> Self {
@@ -111,6 +115,7 @@ impl Stepper {
             workers,
             shards,
             exact,
+            norm: false,
             steps: 0,
         };
         for &rows in batches {
@@ -121,7 +126,7 @@ impl Stepper {
     }
 
     /// Makes room for batches of `rows` rows.
-    fn reserve(&mut self, rows: usize, targets: &Targets) {
+    fn reserve(&mut self, rows: usize, targets: TargetShape) {
         self.cut.recut(rows, self.shards, self.workers);
         if self.blocks.len() < self.cut.blocks.len() {
             self.blocks.resize_with(self.cut.blocks.len(), Default::default);
@@ -154,15 +159,15 @@ impl Stepper {
         input: &StepInput,
     ) -> Result<StepOutcome, NotFinite> {
         if self.cut.rows != input.rows.len() {
-            self.reserve(input.rows.len(), input.data.targets());
+            self.reserve(input.rows.len(), input.data.targets().shape());
         }
-        let bounds = matches!(input.clip, Clip::Norm(_)) || self.exact;
-        let outcome = self.forward_backward(model, input);
+        let wanted = matches!(input.clip, Clip::Norm(_)) || self.exact || self.norm;
+        let mut outcome = self.forward_backward(model, input);
         if !outcome.loss.is_finite() {
             return Err(NotFinite("the loss"));
         }
-        let in_memory = bounds || !self.bounded(input.rows.len());
-        self.update(model, input, in_memory)?;
+        let in_memory = wanted || !self.bounded(input.rows.len());
+        outcome.squares = self.update(model, input, in_memory)?;
         self.steps += 1;
         Ok(outcome)
     }
@@ -201,7 +206,7 @@ impl Stepper {
         });
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        StepOutcome { loss, normalizer, correct }
+        StepOutcome { loss, normalizer, correct, squares: None }
     }
 
     /// Whether the sizes of what goes into the gradients show that none can overflow.
@@ -216,12 +221,14 @@ impl Stepper {
         })
     }
 
+    /// Sums the gradients and makes the optimizer's step; returns their sum of squares if they went
+    /// through memory.
     fn update(
         &mut self,
         model: &mut Sequential,
         input: &StepInput,
         in_memory: bool,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<Option<f64>, NotFinite> {
         let grain = self.grain();
         let batch = Batch {
             layers: &model.layers,
@@ -243,6 +250,7 @@ impl Stepper {
             norms: &mut self.norms,
         };
         let mut grad = input.clip.scale(0.0);
+        let mut taken = None;
         if in_memory {
             let f = |unit: &Unit, part: Part| gradient_only(&batch, unit, part);
             each(&self.units, part.reborrow(), grain, &f);
@@ -251,6 +259,7 @@ impl Stepper {
                 return Err(NotFinite("a gradient"));
             }
             grad = input.clip.scale(squares);
+            taken = Some(squares);
         }
         let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
         if !in_memory {
@@ -266,7 +275,7 @@ impl Stepper {
             let f = |unit: &Unit, part: Part| update_only(&batch, &step, unit, part);
             each(&self.units, part, grain, &f);
         }
-        Ok(())
+        Ok(taken)
     }
 }
 

@@ -6,20 +6,20 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use super::config::TrainConfig;
+use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
 use super::pool::{catch, most, pool, workers};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
 use super::{EpochReport, History, StopReason};
 use crate::aligned::Aligned;
-use crate::data::Dataset;
+use crate::data::DataSource;
 use crate::io::{Due, Moment, Trained};
 use crate::model::{Score, Sequential};
 use crate::optim::{ScheduleState, StoppingState, Verdict};
-use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
 
-/// Trains a model on a data set, on as many cores as help, and returns what happened.
+/// Trains a model on a data set or a stream, on as many cores as help, and returns what happened.
 ///
 /// The result is a function of the model, the data and the configuration without its threads: the
 /// same bits on any number of threads and any CPU.
@@ -42,9 +42,9 @@ use crate::{Error, Result};
 /// assert!(history.epochs[59].loss < 0.3);
 /// # Ok::<(), unisono::Error>(())
 /// ```
-pub fn train_parallel(
-    model: &mut Sequential,
-    data: &Dataset,
+pub fn train_parallel<'a>(
+    model: &'a mut Sequential,
+    data: impl Into<DataSource<'a>>,
     config: &TrainConfig,
 ) -> Result<History> {
     Trainer::new(model, data, config)?.run()
@@ -69,12 +69,11 @@ pub fn train_parallel(
 #[derive(Debug)]
 pub struct Trainer<'a> {
     pub(super) model: &'a mut Sequential,
-    pub(super) data: &'a Dataset,
+    pub(super) feed: Feed<'a>,
     pub(super) config: TrainConfig,
     pub(super) stepper: Stepper,
     pool: Option<Arc<ThreadPool>>,
     workers: usize,
-    pub(super) order: Vec<u32>,
     pub(super) epoch: EpochState,
     pub(super) schedule: ScheduleState,
     pub(super) stopping: StoppingState,
@@ -107,13 +106,16 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If something does not fit, naming it.
-    pub fn new(model: &'a mut Sequential, data: &'a Dataset, config: &TrainConfig) -> Result<Self> {
+    pub fn new(
+        model: &'a mut Sequential,
+        data: impl Into<DataSource<'a>>,
+        config: &TrainConfig,
+    ) -> Result<Self> {
+        let data = data.into();
         config.check()?;
-        model.check_data(data)?;
-        model.check_loss(&config.loss, data)?;
+        model.check_source(data, &config.loss)?;
         if let Some(validation) = &config.validation {
-            model.check_data(validation)?;
-            model.check_loss(&config.loss, validation)?;
+            model.check_source(DataSource::Memory(validation), &config.loss)?;
         }
         let batch = config.batch_size.min(data.rows());
         let rest = data.rows() % batch;
@@ -128,20 +130,21 @@ impl<'a> Trainer<'a> {
         let workers = workers(config.threads, model.flops_per_row() * batch);
         let batches: &[usize] =
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
-        let stepper = Stepper::new(
+        let mut stepper = Stepper::new(
             model,
             &config.loss,
             &config.optimizer,
-            data.targets(),
+            data.target_shape(),
             batches,
             (config.shards, workers),
         );
+        stepper.norm =
+            config.observers.iter().any(|observer| observer.lock().wants_gradient_norm());
         model.trained = Some(Box::new(Trained::new(config, data)));
         let mut trainer = Self {
             stepper,
             pool: if workers > 1 { Some(pool(workers)?) } else { None },
             workers,
-            order: (0..data.rows() as u32).collect(),
             epoch: EpochState::default(),
             schedule: ScheduleState::new(config.optimizer.lr()),
             stopping: StoppingState::default(),
@@ -153,7 +156,7 @@ impl<'a> Trainer<'a> {
             due: config.checkpoint.clone().map(Due::new),
             config: config.clone(),
             model,
-            data,
+            feed: Feed::new(data, batch),
         };
         trainer.resume()?;
         Ok(trainer)
@@ -165,7 +168,7 @@ impl<'a> Trainer<'a> {
     /// As [`train_parallel`].
     pub fn run(&mut self) -> Result<History> {
         tracing::info!(
-            rows = self.data.rows(),
+            rows = self.feed.source().rows(),
             batch = self.config.batch_size,
             epochs = self.config.epochs,
             threads = self.workers,
@@ -234,8 +237,7 @@ impl<'a> Trainer<'a> {
 
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> usize {
-        let (rows, batch) = (self.data.rows(), self.config.batch_size);
-        if self.config.drop_last { rows / batch } else { rows.div_ceil(batch) }
+        steps_per_epoch(self.feed.source().rows(), &self.config)
     }
 
     /// Runs `f` on the pool, if there is one, and turns a panic into an error.
@@ -288,16 +290,12 @@ impl<'a> Trainer<'a> {
     fn step_inside(&mut self) -> Result<(StepReport, Flow)> {
         let start = Instant::now();
         let steps = self.steps_per_epoch();
-        if self.epoch.step == 0 && self.config.shuffle {
-            shuffle(&mut self.order, self.config.seed, self.epoch.done as u64);
-        }
         let (config, epoch) = (&self.config, &self.epoch);
-        let first = epoch.step * config.batch_size;
-        let rows = &self.order[first..(first + config.batch_size).min(self.order.len())];
+        let (data, rows) = self.feed.batch(config, (epoch.done, epoch.step))?;
         let base = config.optimizer.lr();
         let lr = config.schedule.rate(base, epoch.done as u64, self.stepper.steps, &self.schedule);
         let input = StepInput {
-            data: self.data,
+            data,
             loss: &config.loss,
             optimizer: &config.optimizer,
             clip: config.clip,
@@ -305,13 +303,13 @@ impl<'a> Trainer<'a> {
             epoch: epoch.done as u64,
             lr,
             rows,
-            first_row: first as u64,
+            first_row: (epoch.step * config.batch_size) as u64,
         };
         let outcome = self.stepper.step(self.model, &input).map_err(|NotFinite(what)| {
             Error::NonFinite { what, epoch: epoch.done + 1, step: epoch.step + 1 }
         })?;
         let count = rows.len();
-        let StepOutcome { loss, normalizer, correct } = outcome;
+        let StepOutcome { loss, normalizer, correct, squares } = outcome;
         self.epoch.step += 1;
         self.epoch.loss += loss;
         self.epoch.normalizer += normalizer;
@@ -326,6 +324,7 @@ impl<'a> Trainer<'a> {
             rows: count,
             loss: loss / normalizer,
             lr,
+            gradient_norm: squares.map(f64::sqrt),
         };
         let mut flow = Flow::Continue;
         if self.wants_steps {
@@ -402,7 +401,9 @@ impl<'a> Trainer<'a> {
 
     fn tell(&mut self, report: &EpochReport) -> Result<()> {
         for observer in &self.config.observers {
-            let flow = observer.lock().epoch(report, self.config.epochs)?;
+            let mut observer = observer.lock();
+            observer.model(report.epoch, self.model)?;
+            let flow = observer.epoch(report, self.config.epochs)?;
             if flow == Flow::Stop && self.stopped.is_none() {
                 self.stopped = Some(StopReason::Observer);
             }
@@ -414,12 +415,4 @@ impl<'a> Trainer<'a> {
         self.model.params.clone_from(&self.best);
         self.stepper.refresh(self.model);
     }
-}
-
-/// The epoch's permutation is a function of seed and epoch, whatever came before.
-pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
-    for (row, slot) in order.iter_mut().enumerate() {
-        *slot = row as u32;
-    }
-    Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
 }

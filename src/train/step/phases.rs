@@ -11,8 +11,8 @@ use crate::data::Dataset;
 use crate::model::Sequential;
 use crate::train::block::Pass;
 use crate::train::config::{Threads, TrainConfig};
+use crate::train::feed::shuffle;
 use crate::train::pool::{cores, pool};
-use crate::train::trainer::shuffle;
 use crate::{Error, Result};
 
 /// A part of a step.
@@ -83,8 +83,7 @@ impl<'a> PhaseClock<'a> {
     /// If a pool cannot be started, or the data are smaller than a batch.
     pub fn new(model: &'a mut Sequential, data: &'a Dataset, config: &TrainConfig) -> Result<Self> {
         config.check()?;
-        model.check_data(data)?;
-        model.check_loss(&config.loss, data)?;
+        model.check_source(data.into(), &config.loss)?;
         if data.rows() < config.batch_size {
             return Err(Error::config("batch_size", "expected at most the rows of the data"));
         }
@@ -94,7 +93,7 @@ impl<'a> PhaseClock<'a> {
         };
         let sizes = (config.shards, workers);
         let batches = [config.batch_size];
-        let targets = data.targets();
+        let targets = data.targets().shape();
         Ok(Self {
             stepper: Stepper::new(model, &config.loss, &config.optimizer, targets, &batches, sizes),
             pool: if workers > 1 { Some(pool(workers)?) } else { None },

@@ -1,0 +1,112 @@
+//! The batches of a run, in the order of seed and epoch: gathered from memory or read ahead.
+
+use super::TrainConfig;
+use crate::data::{BatchReader, DataSource, DataStream, Dataset, ReadPlan};
+use crate::rng::{Purpose, Stream};
+use crate::{Error, Result};
+
+/// Hands out one batch after another.
+#[derive(Debug)]
+pub(super) struct Feed<'a> {
+    source: DataSource<'a>,
+    /// Memory: the epoch's permutation. Stream: 0, 1, 2, … of a batch.
+    order: Vec<u32>,
+    /// The epoch that `order` belongs to.
+    drawn: Option<usize>,
+    reading: Option<Reading>,
+}
+
+/// A stream's reader, and where it stands.
+#[derive(Debug)]
+struct Reading {
+    reader: BatchReader,
+    /// Epoch and step of the batch that comes next.
+    next: (usize, usize),
+    batch: Option<Dataset>,
+}
+
+impl<'a> Feed<'a> {
+    /// Of batches of at most `batch` rows.
+    pub fn new(source: DataSource<'a>, batch: usize) -> Self {
+        let rows = match source {
+            DataSource::Memory(data) => data.rows(),
+            DataSource::Stream(_) => batch,
+        };
+        Self { source, order: (0..rows as u32).collect(), drawn: None, reading: None }
+    }
+
+    pub fn source(&self) -> DataSource<'a> {
+        self.source
+    }
+
+    /// The batch of a step: a data set and which of its rows.
+    pub fn batch(
+        &mut self,
+        config: &TrainConfig,
+        (epoch, step): (usize, usize),
+    ) -> Result<(&Dataset, &[u32])> {
+        match self.source {
+            DataSource::Memory(data) => {
+                if config.shuffle && self.drawn != Some(epoch) {
+                    shuffle(&mut self.order, config.seed, epoch as u64);
+                    self.drawn = Some(epoch);
+                }
+                let first = step * config.batch_size;
+                let last = (first + config.batch_size).min(self.order.len());
+                Ok((data, &self.order[first..last]))
+            }
+            DataSource::Stream(stream) => {
+                let reading = match self.reading.take() {
+                    Some(reading) if reading.next == (epoch, step) => reading,
+                    _ => Reading::start(stream, config, (epoch, step))?,
+                };
+                let reading = self.reading.insert(reading);
+                let data = reading.advance(stream, config)?;
+                Ok((data, &self.order[..data.rows()]))
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn start(stream: &DataStream, config: &TrainConfig, next: (usize, usize)) -> Result<Self> {
+        let plan = ReadPlan {
+            batch: config.batch_size,
+            drop_last: config.drop_last,
+            shuffle: config.shuffle.then_some(config.seed),
+            epoch: next.0 as u64,
+            skip: next.1,
+            repeat: true,
+        };
+        Ok(Self { reader: BatchReader::start(stream, plan)?, next, batch: None })
+    }
+
+    fn advance(&mut self, stream: &DataStream, config: &TrainConfig) -> Result<&Dataset> {
+        if let Some(batch) = self.batch.take() {
+            self.reader.recycle(batch);
+        }
+        let ended = || Err(Error::Data(format!("{stream}: the reader has ended")));
+        let batch = self.reader.next().unwrap_or_else(ended)?;
+        if let Some(values) = batch.values() {
+            config.loss.check_values(values)?;
+        }
+        let (epoch, step) = self.next;
+        let steps = steps_per_epoch(stream.rows(), config);
+        self.next = if step + 1 < steps { (epoch, step + 1) } else { (epoch + 1, 0) };
+        Ok(self.batch.insert(batch))
+    }
+}
+
+/// Steps in which `rows` rows are gone through.
+pub(super) fn steps_per_epoch(rows: usize, config: &TrainConfig) -> usize {
+    let batch = config.batch_size;
+    if config.drop_last { rows / batch } else { rows.div_ceil(batch) }
+}
+
+/// The epoch's permutation is a function of seed and epoch, whatever came before.
+pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+    for (row, slot) in order.iter_mut().enumerate() {
+        *slot = row as u32;
+    }
+    Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
+}
