@@ -1,7 +1,9 @@
 //! Trains 784-128-10 on Fashion-MNIST from its IDX files and draws the learning curves.
 //!
-//! `cargo run --release --features plot --example fashion_mnist [FOLDER] [--epochs N] [--svg FILE]`.
-//! Debian's package `dataset-fashion-mnist` puts the files into the default folder.
+//! `cargo run --release --features plot --example fashion_mnist [FOLDER] [--epochs N]
+//! [--curves FILE.svg|FILE.png] [--tensorboard RUN]`: PNG takes the feature `png`, event files for
+//! TensorBoard the feature `tensorboard`. Debian's package `dataset-fashion-mnist` puts the files into
+//! the default folder.
 
 use std::process::ExitCode;
 
@@ -12,14 +14,16 @@ use unisono::{History, datasets, train_parallel};
 struct Arguments {
     folder: String,
     epochs: usize,
-    svg: String,
+    curves: String,
+    board: Option<String>,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let mut parsed = Arguments {
         folder: "/usr/share/datasets/fashion-mnist".into(),
         epochs: 10,
-        svg: "fashion_mnist.svg".into(),
+        curves: "fashion_mnist.svg".into(),
+        board: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
@@ -31,9 +35,12 @@ fn arguments() -> Result<Arguments, String> {
                     .parse()
                     .map_err(|_| format!("--epochs: {text:?} is not a whole number"))?;
             }
-            "--svg" => parsed.svg = value()?,
+            "--curves" => parsed.curves = value()?,
+            "--tensorboard" => parsed.board = Some(value()?),
             flag if flag.starts_with('-') => {
-                return Err(format!("unknown flag {flag}; known are --epochs N and --svg FILE"));
+                return Err(format!(
+                    "unknown flag {flag}; known are --epochs N, --curves FILE and --tensorboard RUN"
+                ));
             }
             folder => parsed.folder = folder.to_owned(),
         }
@@ -49,11 +56,14 @@ fn run(arguments: &Arguments) -> unisono::Result<()> {
         .build(1)?;
     println!("{model}\n");
 
-    let config = TrainConfig::new(CrossEntropy::default(), Adam::default())
+    let mut config = TrainConfig::new(CrossEntropy::default(), Adam::default())
         .epochs(arguments.epochs)
         .batch_size(128)
         .validation(test.clone())
         .observer(Progress::new());
+    if let Some(run) = &arguments.board {
+        config = watched(config, run)?;
+    }
     let history = train_parallel(&mut model, &train, &config)?;
     println!("{history}\n");
 
@@ -63,22 +73,58 @@ fn run(arguments: &Arguments) -> unisono::Result<()> {
     let names = test.class_names().unwrap_or_default().to_vec();
     let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(&names)?;
     println!("{matrix}\n");
-    draw(&history, &arguments.svg)?;
+    draw(&history, &arguments.curves)?;
     println!("test: {}", model.evaluate(&test)?);
     Ok(())
 }
 
-#[cfg(feature = "plot")]
+#[cfg(feature = "tensorboard")]
+fn watched(config: TrainConfig, run: &str) -> unisono::Result<TrainConfig> {
+    Ok(config.observer(unisono::TensorBoard::new(run)?))
+}
+
+#[cfg(not(feature = "tensorboard"))]
+fn watched(_: TrainConfig, run: &str) -> unisono::Result<TrainConfig> {
+    Err(missing("--tensorboard", run, "tensorboard"))
+}
+
 fn draw(history: &History, path: &str) -> unisono::Result<()> {
-    history.write_svg(path)?;
+    if path.ends_with(".png") {
+        write_png(history, path)?;
+    } else if cfg!(feature = "plot") {
+        write_svg(history, path)?;
+    } else {
+        println!("for the learning curves in {path}, run with --features plot");
+        return Ok(());
+    }
     println!("learning curves: {path}");
     Ok(())
 }
 
+#[cfg(feature = "plot")]
+fn write_svg(history: &History, path: &str) -> unisono::Result<()> {
+    history.write_svg(path)
+}
+
 #[cfg(not(feature = "plot"))]
-fn draw(_: &History, path: &str) -> unisono::Result<()> {
-    println!("for the learning curves in {path}, run with --features plot");
-    Ok(())
+fn write_svg(_: &History, path: &str) -> unisono::Result<()> {
+    Err(missing("--curves", path, "plot"))
+}
+
+#[cfg(feature = "png")]
+fn write_png(history: &History, path: &str) -> unisono::Result<()> {
+    history.write_png(path)
+}
+
+#[cfg(not(feature = "png"))]
+fn write_png(_: &History, path: &str) -> unisono::Result<()> {
+    Err(missing("--curves", path, "png"))
+}
+
+#[allow(dead_code)] // with all features nothing is missing
+fn missing(flag: &'static str, value: &str, feature: &str) -> unisono::Error {
+    let problem = format!("{value} takes the feature: run with --features {feature}");
+    unisono::Error::Config { field: flag, problem }
 }
 
 fn main() -> ExitCode {

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::EpochReport;
 use crate::Result;
+use crate::model::Sequential;
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct StepReport {
     pub loss: f64,
     /// Learning rate of the step.
     pub lr: f64,
+    /// Euclidean norm of the batch's gradient before clipping, where an observer
+    /// [wants](Observer::wants_gradient_norm) it or it is at hand anyway.
+    pub gradient_norm: Option<f64>,
 }
 
 /// Watches a training run. An error or a panic of an observer ends the run with an error.
@@ -51,8 +55,23 @@ pub trait Observer: Send {
         Ok(Flow::Continue)
     }
 
+    /// Sees the model after each finished epoch.
+    ///
+    /// # Errors
+    /// What it returns ends the training.
+    fn model(&mut self, epoch: usize, model: &Sequential) -> Result<()> {
+        let _ = (epoch, model);
+        Ok(())
+    }
+
     /// Whether it wants to hear of steps; small nets make a million of them a second.
     fn wants_steps(&self) -> bool {
+        false
+    }
+
+    /// Whether it wants the gradient's norm in the reports of steps; a large model then writes its
+    /// gradients to memory for it.
+    fn wants_gradient_norm(&self) -> bool {
         false
     }
 }

@@ -48,6 +48,17 @@ impl History {
         std::fs::write(path, svg).map_err(|source| Error::Io { path: path.to_path_buf(), source })
     }
 
+    /// Draws the same as a PNG picture, twice as large, with the system's fonts.
+    ///
+    /// # Errors
+    /// As [`write_svg`](Self::write_svg), and [`Error::Data`] if the system has no fonts.
+    #[cfg(feature = "png")]
+    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let png = super::picture::png(&self.svg()?)?;
+        std::fs::write(path, png).map_err(|source| Error::Io { path: path.to_path_buf(), source })
+    }
+
     fn svg(&self) -> Result<String> {
         if self.epochs.is_empty() {
             return Err(Error::Data("learning curves need at least one epoch, found none".into()));
