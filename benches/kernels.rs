@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use unisono::SimdLevel;
 use unisono::bench_support::{Elementwise, Function, Products, fma_peak};
-use unisono_benches::{Gauge, share_of_peak};
+use unisono::bench_support::{Gauge, share_of_peak};
 
 /// Rows, inputs and outputs: layers of small, medium and wide nets, and one that fits anywhere.
 const SHAPES: [[usize; 3]; 4] = [[64, 784, 128], [64, 512, 512], [64, 2048, 2048], [64, 64, 64]];

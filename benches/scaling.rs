@@ -5,17 +5,8 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use unisono::bench_support::{SCALING, Workload, testing};
 use unisono::{Dataset, Result, TrainConfig, Trainer, datasets};
-use unisono_benches::{Workload, testing};
-
-/// Nets from one that no second thread helps to one whose weights leave the second cache. Layers,
-/// batch, rows of data.
-const SIZES: [Workload; 4] = [
-    Workload::new("tiny", &[4, 4, 3], 24, 24 * 50),
-    Workload::new("small", &[784, 128, 10], 128, 128 * 40),
-    Workload::new("medium", &[784, 512, 512, 10], 256, 256 * 16),
-    Workload::new("wide", &[784, 2048, 2048, 10], 1024, 1024 * 3),
-];
 
 /// Handwritten digits: 1,797 rows of 8 x 8 pixels.
 const DIGITS: Workload = Workload::new("digits", &[64, 256, 256, 10], 128, 1797);
@@ -137,7 +128,7 @@ fn weak(criterion: &mut Criterion, workload: &Workload) -> Result<()> {
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
-    let sizes = if testing() { &SIZES[..2] } else { &SIZES[..] };
+    let sizes = if testing() { &SCALING[..2] } else { &SCALING[..] };
     let mut cases = vec![Case::digits()];
     for &workload in sizes {
         cases.push(Case::synthetic(workload)?);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use unisono::bench_support::{Gauge, WORKLOADS, Workload, median, testing};
 use unisono::bench_support::{Phase, PhaseClock};
 use unisono::{Result, SimdLevel};
-use unisono_benches::{Gauge, WORKLOADS, Workload, median, testing};
 
 /// Batches of data kept in memory.
 const BATCHES: usize = 24;
@@ -20,7 +20,7 @@ fn flops(workload: &Workload, phase: Phase) -> f64 {
     let weights = |pair: &[usize]| (2 * pair[0] * pair[1] * workload.batch) as f64;
     let pairs = workload.layers.windows(2);
     match phase {
-        Phase::Forward | Phase::Update => pairs.map(weights).sum(),
+        Phase::Forward | Phase::Reduce => pairs.map(weights).sum(),
         Phase::Backward => pairs.skip(1).map(weights).sum(),
         _ => 0.0,
     }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ndarray::{ArrayView2, ArrayViewMut2};
+use unisono::bench_support::{SEED, median, testing};
 use unisono::{Activation, CrossEntropy, Layer, Result, Sequential, Sgd, TrainConfig, Trainer};
-use unisono_benches::{SEED, median, testing};
 
 const WORKERS: usize = 4;
 const SHARDS: usize = 16;

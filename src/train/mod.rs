@@ -32,6 +32,7 @@ pub use observer::{Flow, Observer, Progress, StepReport};
 pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
 pub(crate) use pool::{catch, cores};
+pub use shards::block_rows;
 pub use step::{Phase, PhaseClock};
 #[cfg(feature = "tensorboard")]
 pub use tensorboard::TensorBoard;

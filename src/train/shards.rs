@@ -59,6 +59,13 @@ impl Cut {
     }
 }
 
+/// Rows of each block into which a batch of `rows` rows is cut for `workers` workers.
+pub fn block_rows(rows: usize, shards: usize, workers: usize) -> Vec<usize> {
+    let mut cut = Cut::default();
+    cut.recut(rows, shards, workers);
+    cut.blocks.iter().map(Range::len).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

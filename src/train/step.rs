@@ -1,15 +1,18 @@
 //! One optimizer step: blocks of rows forward and backward, then units of parameters.
 
 mod phases;
+mod timer;
 
-pub use phases::{Phase, PhaseClock};
+pub use phases::PhaseClock;
+pub use timer::Phase;
+pub(crate) use timer::{Timer, Untimed};
 
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};
 use super::plan::Plan;
 use super::shards::Cut;
-use super::update::{Batch, Part, Unit, each, fused, gradient_only, units, update_only};
+use super::update::{Batch, Part, Unit, each, fused, gradient_only, runs, units, update_only};
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape};
 use crate::layer::Kind;
@@ -158,28 +161,53 @@ impl Stepper {
         model: &mut Sequential,
         input: &StepInput,
     ) -> Result<StepOutcome, NotFinite> {
+        self.timed(model, input, &Untimed)
+    }
+
+    fn timed(
+        &mut self,
+        model: &mut Sequential,
+        input: &StepInput,
+        timer: &impl Timer,
+    ) -> Result<StepOutcome, NotFinite> {
         if self.cut.rows != input.rows.len() {
             self.reserve(input.rows.len(), input.data.targets().shape());
         }
         let wanted = matches!(input.clip, Clip::Norm(_)) || self.exact || self.norm;
-        let mut outcome = self.forward_backward(model, input);
+        let mut outcome = self.forward_backward(model, input, timer);
         if !outcome.loss.is_finite() {
             return Err(NotFinite("the loss"));
         }
         let in_memory = wanted || !self.bounded(input.rows.len());
-        outcome.squares = self.update(model, input, in_memory)?;
+        outcome.squares = self.update(model, input, in_memory, timer)?;
         self.steps += 1;
         Ok(outcome)
     }
 
-    fn grain(&self) -> usize {
-        if self.workers == 1 {
-            return usize::MAX;
+    /// The cost of a run of units below which it is not shared out.
+    fn grain(&self, workers: usize) -> usize {
+        match workers {
+            1 => usize::MAX,
+            workers => self.units.iter().map(|unit| unit.cost).sum::<usize>() / (workers * 8),
         }
-        self.units.iter().map(|unit| unit.cost).sum::<usize>() / (self.workers * 8)
     }
 
-    fn forward_backward(&mut self, model: &Sequential, input: &StepInput) -> StepOutcome {
+    /// The shares of the cost in the runs of units that `workers` workers claim.
+    fn pieces(&self, workers: usize) -> Vec<f64> {
+        let mut costs = vec![];
+        runs(&self.units, self.grain(workers), &mut |run| {
+            costs.push(run.iter().map(|unit| unit.cost).sum::<usize>());
+        });
+        let all: usize = costs.iter().sum();
+        costs.into_iter().map(|cost| cost as f64 / all as f64).collect()
+    }
+
+    fn forward_backward(
+        &mut self,
+        model: &Sequential,
+        input: &StepInput,
+        timer: &impl Timer,
+    ) -> StepOutcome {
         let pass = Pass {
             layers: &model.layers,
             plan: &self.plan,
@@ -196,12 +224,13 @@ impl Stepper {
         let bound = !self.exact;
         each_block(blocks, 0, self.workers, &|index, block| {
             let rows = ranges[index].clone();
-            block.gather(input.data, &input.rows[rows.clone()]);
-            block.forward(&pass, input.first_row + rows.start as u64);
-            block.loss(&pass, input.loss, Some(scale));
-            block.backward(&pass);
+            let first = input.first_row + rows.start as u64;
+            timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
+            timer.time(Phase::Forward, || block.forward(&pass, first));
+            timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
+            timer.time(Phase::Backward, || block.backward(&pass));
             if bound {
-                block.measure(&pass);
+                timer.time(Phase::Measure, || block.measure(&pass));
             }
         });
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows]).sum();
@@ -228,8 +257,9 @@ impl Stepper {
         model: &mut Sequential,
         input: &StepInput,
         in_memory: bool,
+        timer: &impl Timer,
     ) -> Result<Option<f64>, NotFinite> {
-        let grain = self.grain();
+        let grain = self.grain(self.workers);
         let batch = Batch {
             layers: &model.layers,
             plan: &self.plan,
@@ -252,7 +282,9 @@ impl Stepper {
         let mut grad = input.clip.scale(0.0);
         let mut taken = None;
         if in_memory {
-            let f = |unit: &Unit, part: Part| gradient_only(&batch, unit, part);
+            let f = |unit: &Unit, part: Part| {
+                timer.time(Phase::Reduce, || gradient_only(&batch, unit, part));
+            };
             each(&self.units, part.reborrow(), grain, &f);
             let squares: f64 = part.norms.iter().sum();
             if !squares.is_finite() {
@@ -263,16 +295,20 @@ impl Stepper {
         }
         let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
         if !in_memory {
-            let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part);
+            let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part, timer);
             each(&self.units, part, grain, &f);
         } else if self.workers == 1 {
-            step.update(part.params, part.grads, part.slots);
-            for unit in &self.units {
-                let transpose = &mut part.transpose[unit.transpose.clone()];
-                batch.transpose(unit, &part.params[unit.params.clone()], transpose);
-            }
+            timer.time(Phase::Update, || {
+                step.update(part.params, part.grads, part.slots);
+                for unit in &self.units {
+                    let transpose = &mut part.transpose[unit.transpose.clone()];
+                    batch.transpose(unit, &part.params[unit.params.clone()], transpose);
+                }
+            });
         } else {
-            let f = |unit: &Unit, part: Part| update_only(&batch, &step, unit, part);
+            let f = |unit: &Unit, part: Part| {
+                timer.time(Phase::Update, || update_only(&batch, &step, unit, part));
+            };
             each(&self.units, part, grain, &f);
         }
         Ok(taken)

@@ -9,6 +9,7 @@ use crossbeam::utils::CachePadded;
 use super::block::Block;
 use super::plan::Plan;
 use super::shards::{Cut, ShardPlace};
+use super::step::{Phase, Timer};
 use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
@@ -235,6 +236,17 @@ pub(crate) fn each<'a>(
     }
 }
 
+/// Calls `f` with the runs of units that [`each`] shares out.
+pub(crate) fn runs<'u>(units: &'u [Unit], grain: usize, f: &mut impl FnMut(&'u [Unit])) {
+    let cost: usize = units.iter().map(|unit| unit.cost).sum();
+    if units.len() < 2 || cost <= grain {
+        return f(units);
+    }
+    let (left, right) = units.split_at(middle(units, cost));
+    runs(left, grain, f);
+    runs(right, grain, f);
+}
+
 fn each_in_turn<'a>(units: &[Unit], mut part: Part<'a>, f: &impl Fn(&Unit, Part)) {
     for (index, unit) in units.iter().enumerate() {
         let Some(next) = units.get(index + 1) else {
@@ -264,13 +276,15 @@ thread_local! {
 }
 
 /// Gradient, update and transpose of one unit; the gradient never leaves the cache.
-pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part) {
+pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: &impl Timer) {
     ROOM.with_borrow_mut(|(scratch, grads)| {
         grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
-        batch.gradient(unit, part.params, scratch, grads);
-        step.update(part.params, grads, part.slots);
-        batch.transpose(unit, part.params, part.transpose);
+        timer.time(Phase::Reduce, || batch.gradient(unit, part.params, scratch, grads));
+        timer.time(Phase::Update, || {
+            step.update(part.params, grads, part.slots);
+            batch.transpose(unit, part.params, part.transpose);
+        });
     });
 }
 

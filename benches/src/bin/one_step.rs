@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
+use unisono::bench_support::Workload;
 use unisono::{Result, Trainer};
-use unisono_benches::Workload;
 
 fn run(workload: &Workload, steps: usize) -> Result<u64> {
     let data = workload.at_most(2).data()?;

@@ -6,63 +6,14 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use super::{StepInput, Stepper, each_block};
+use super::timer::{Phase, Timer};
+use super::{NotFinite, StepInput, Stepper};
 use crate::data::Dataset;
 use crate::model::Sequential;
-use crate::train::block::Pass;
 use crate::train::config::{Threads, TrainConfig};
 use crate::train::feed::shuffle;
 use crate::train::pool::{cores, pool};
 use crate::{Error, Result};
-
-/// A part of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Draws the epoch's permutation.
-    Shuffle,
-    /// Copies the batch's rows and targets.
-    Gather,
-    /// Runs the layers forward.
-    Forward,
-    /// Computes losses and the gradients by the outputs.
-    Loss,
-    /// The gradients by the layers' inputs.
-    Backward,
-    /// Takes the sizes from which a bound on the gradients follows.
-    Measure,
-    /// The gradients by the parameters, their tree-sum, the optimizer and the transpose.
-    Update,
-    /// What workers waited for each other in the first half of the step.
-    Wait,
-}
-
-impl Phase {
-    /// Every phase, in order.
-    pub const ALL: [Self; 8] = [
-        Self::Shuffle,
-        Self::Gather,
-        Self::Forward,
-        Self::Loss,
-        Self::Backward,
-        Self::Measure,
-        Self::Update,
-        Self::Wait,
-    ];
-
-    /// Names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Shuffle => "shuffle",
-            Self::Gather => "gather",
-            Self::Forward => "forward",
-            Self::Loss => "loss",
-            Self::Backward => "backward",
-            Self::Measure => "measure",
-            Self::Update => "reduce and update",
-            Self::Wait => "wait",
-        }
-    }
-}
 
 /// Makes training steps and says how many seconds of the workers' time each phase took.
 pub struct PhaseClock<'a> {
@@ -117,6 +68,16 @@ impl<'a> PhaseClock<'a> {
         }
     }
 
+    /// How often a step shares work out: once for the rows, and once or twice for the parameters.
+    pub fn passes(&self) -> usize {
+        if self.stepper.exact { 3 } else { 2 }
+    }
+
+    /// The shares of the second half's work in the pieces that `workers` workers claim, in order.
+    pub fn update_pieces(&self, workers: usize) -> Vec<f64> {
+        self.stepper.pieces(workers)
+    }
+
     fn timed(&mut self) -> Result<[f64; Phase::ALL.len()]> {
         let clock = Clock::default();
         let batch = self.config.batch_size;
@@ -140,54 +101,18 @@ impl<'a> PhaseClock<'a> {
             first_row: self.next as u64,
         };
         self.next += batch;
-        let workers = stepper.workers.min(stepper.cut.blocks.len()) as f64;
         let start = Instant::now();
-        stepper.timed_blocks(self.model, &input, &clock);
+        let outcome = stepper.timed(self.model, &input, &clock);
         let wall = start.elapsed().as_secs_f64();
-        let mut seconds = clock.seconds();
-        let worked: f64 = seconds[1..].iter().sum();
-        seconds[Phase::Wait as usize] = (wall * workers - worked).max(0.0);
-
-        let start = Instant::now();
-        let in_memory = stepper.exact || !stepper.bounded(batch);
-        stepper.update(self.model, &input, in_memory).map_err(|what| Error::NonFinite {
-            what: what.0,
+        outcome.map_err(|NotFinite(what)| Error::NonFinite {
+            what,
             epoch: self.epoch as usize,
             step: stepper.steps as usize + 1,
         })?;
-        stepper.steps += 1;
-        let all = stepper.workers as f64;
-        seconds[Phase::Update as usize] = start.elapsed().as_secs_f64() * all;
+        let mut seconds = clock.seconds();
+        let worked: f64 = seconds[1..].iter().sum();
+        seconds[Phase::Wait as usize] = (wall * stepper.workers as f64 - worked).max(0.0);
         Ok(seconds)
-    }
-}
-
-impl Stepper {
-    /// The trainer's first half of a step, each call with a clock around it.
-    fn timed_blocks(&mut self, model: &Sequential, input: &StepInput, clock: &Clock) {
-        let pass = Pass {
-            layers: &model.layers,
-            plan: &self.plan,
-            params: &model.params,
-            transpose: &self.transpose,
-            seed: input.seed,
-            epoch: input.epoch,
-        };
-        let ranges = &self.cut.blocks;
-        let blocks = &mut self.blocks[..ranges.len()];
-        let scale = Some(1.0 / input.rows.len() as f32);
-        let bound = !self.exact;
-        each_block(blocks, 0, self.workers, &|index, block| {
-            let rows = ranges[index].clone();
-            let first = input.first_row + rows.start as u64;
-            clock.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-            clock.time(Phase::Forward, || block.forward(&pass, first));
-            clock.time(Phase::Loss, || block.loss(&pass, input.loss, scale));
-            clock.time(Phase::Backward, || block.backward(&pass));
-            if bound {
-                clock.time(Phase::Measure, || block.measure(&pass));
-            }
-        });
     }
 }
 
@@ -195,13 +120,16 @@ impl Stepper {
 #[derive(Default)]
 struct Clock([AtomicU64; Phase::ALL.len()]);
 
-impl Clock {
-    fn time(&self, phase: Phase, f: impl FnOnce()) {
+impl Timer for Clock {
+    fn time<T>(&self, phase: Phase, f: impl FnOnce() -> T) -> T {
         let start = Instant::now();
-        f();
+        let done = f();
         self.0[phase as usize].fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        done
     }
+}
 
+impl Clock {
     fn seconds(&self) -> [f64; Phase::ALL.len()] {
         self.0.each_ref().map(|ns| ns.load(Ordering::Relaxed) as f64 * 1e-9)
     }

@@ -1,6 +1,9 @@
 //! The kernels and the phases of a step by themselves, for the benches of this crate; no part of
 //! the interface.
 
+mod timing;
+mod workload;
+
 use std::hint::black_box;
 
 use fearless_simd::{Simd, SimdBase, f32x16};
@@ -13,7 +16,18 @@ use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
-pub use crate::train::{Phase, PhaseClock};
+pub use crate::train::{Phase, PhaseClock, block_rows};
+pub use timing::{Gauge, median, share_of_peak, testing};
+pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
+
+/// Draws an SVG picture as PNG.
+///
+/// # Errors
+/// If it is none, or the system has no fonts.
+#[cfg(feature = "png")]
+pub fn png(svg: &str) -> crate::Result<Vec<u8>> {
+    crate::train::picture::png(svg)
+}
 
 /// A dense layer's three products on data of their own.
 pub struct Products {

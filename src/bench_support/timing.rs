@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use unisono::bench_support::fma_peak;
+use super::fma_peak;
 
 /// Whether `cargo bench -- --test` only wants to see that a bench runs.
 pub fn testing() -> bool {

@@ -1,7 +1,7 @@
 //! The workloads: nets, batches and made-up data of the sizes people train on a CPU.
 
-use unisono::{Activation, Adam, CrossEntropy, Dataset, MeanSquaredError, Sequential, TrainConfig};
-use unisono::{Result, datasets};
+use crate::{Activation, Adam, CrossEntropy, Dataset, MeanSquaredError, Sequential, TrainConfig};
+use crate::{Result, datasets};
 
 /// The seed of data, parameters and shuffling.
 pub const SEED: u64 = 1;
@@ -18,11 +18,15 @@ pub enum Task {
 /// A net, its batch and its data's size. The same stand in `peers/common.py`.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
+    /// What it is called.
     pub name: &'static str,
     /// Input features, hidden layers, outputs.
     pub layers: &'static [usize],
+    /// Of the hidden layers.
     pub activation: Activation,
+    /// What it learns.
     pub task: Task,
+    /// Rows of a batch.
     pub batch: usize,
     /// Rows of the data set.
     pub rows: usize,
@@ -43,6 +47,15 @@ pub const WORKLOADS: [Workload; 6] = [
     Workload::new("tabular", &[54, 256, 256, 256, 7], 512, 65_536),
     Workload::new("fashion_medium", &[784, 512, 512, 10], 256, 60_000),
     Workload::new("fashion_wide", &[784, 2048, 2048, 10], 1024, 16_384),
+];
+
+/// What scaling is studied on, from a net that no second thread helps to one whose weights leave the
+/// second cache.
+pub const SCALING: [Workload; 4] = [
+    Workload::new("tiny", &[4, 4, 3], 24, 24 * 50),
+    Workload::new("small", &[784, 128, 10], 128, 128 * 40),
+    Workload::new("medium", &[784, 512, 512, 10], 256, 256 * 16),
+    Workload::new("wide", &[784, 2048, 2048, 10], 1024, 1024 * 3),
 ];
 
 impl Workload {
