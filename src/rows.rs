@@ -83,6 +83,12 @@ impl<'a> RowsMut<'a> {
         &mut self.data[r * self.stride..][..self.cols]
     }
 
+    /// Rows `range` of these, for a shorter time.
+    pub fn slice(&mut self, range: std::ops::Range<usize>) -> RowsMut<'_> {
+        let data = &mut self.data[range.start * self.stride..range.end * self.stride];
+        RowsMut { data, rows: range.len(), cols: self.cols, stride: self.stride }
+    }
+
     /// The same rows for a shorter time.
     pub fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }

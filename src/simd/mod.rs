@@ -8,6 +8,7 @@ mod ln;
 mod math;
 mod normal;
 pub(crate) mod panels;
+mod prefetch;
 pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod reference;

@@ -91,26 +91,14 @@ impl WeightLayout {
 
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
-        Operand {
-            data: weights,
-            depth: self.inputs,
-            width: self.outputs,
-            piece: BLOCK,
-            per_block: usize::MAX,
-            pieces_at_once: 1,
-        }
+        let (depth, width) = (self.inputs, self.outputs);
+        Operand { data: weights, depth, width, piece: BLOCK, per_block: usize::MAX }
     }
 
     /// The transpose as the right operand of the input-gradient product.
     pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
-        Operand {
-            data: transpose,
-            depth: self.outputs,
-            width: self.inputs,
-            piece: STRIP,
-            per_block: BLOCK / LANES,
-            pieces_at_once: BLOCK.div_ceil(STRIP),
-        }
+        let (depth, width) = (self.outputs, self.inputs);
+        Operand { data: transpose, depth, width, piece: STRIP, per_block: BLOCK / LANES }
     }
 }
 
@@ -125,11 +113,22 @@ pub(crate) struct Operand<'a> {
     data: &'a [f32],
     pub depth: usize,
     pub width: usize,
-    piece: usize,
+    /// The summed dimension of each piece but the last.
+    pub piece: usize,
     /// Panels of a block.
     per_block: usize,
-    /// Pieces to go through per pass over the rows: what the first cache holds.
-    pub pieces_at_once: usize,
+}
+
+/// A panel of an operand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    /// The block of panels that it belongs to, and what comes after.
+    block: &'a [[f32; LANES]],
+    /// Its place among the block's panels, and how many there are.
+    index: usize,
+    panels: usize,
+    depth: usize,
+    piece: usize,
 }
 
 impl<'a> Operand<'a> {
@@ -138,20 +137,28 @@ impl<'a> Operand<'a> {
         self.depth.div_ceil(self.piece)
     }
 
-    /// The part of the summed dimension that is piece `j`.
-    #[inline(always)]
-    pub fn piece(&self, j: usize) -> Range<usize> {
-        within(j * self.piece, self.piece, self.depth)
+    /// Number of panels.
+    pub fn panels(&self) -> usize {
+        self.width.div_ceil(LANES)
     }
 
-    /// Panel `panel` of piece `j`: a row of 16 columns per index of the summed dimension.
+    /// Panel `panel`.
     #[inline(always)]
-    pub fn panel(&self, j: usize, panel: usize) -> &'a [[f32; LANES]] {
-        let len = self.piece(j).len();
+    pub fn panel(&self, panel: usize) -> Panel<'a> {
         let first = if panel < self.per_block { 0 } else { panel - panel % self.per_block };
-        let panels = (self.width.div_ceil(LANES) - first).min(self.per_block);
-        let start = (first * self.depth + j * self.piece * panels + (panel - first) * len) * LANES;
-        self.data[start..start + len * LANES].as_chunks().0
+        let panels = (self.panels() - first).min(self.per_block);
+        let block = &self.data.as_chunks().0[first * self.depth..];
+        Panel { block, index: panel - first, panels, depth: self.depth, piece: self.piece }
+    }
+}
+
+impl<'a> Panel<'a> {
+    /// Piece `j`: a row of 16 columns per index of the summed dimension.
+    #[inline(always)]
+    pub fn piece(&self, j: usize) -> &'a [[f32; LANES]] {
+        let first = j * self.piece;
+        let len = (self.depth - first).min(self.piece);
+        &self.block[first * self.panels + self.index * len..][..len]
     }
 }
 
@@ -234,8 +241,8 @@ mod tests {
             for o in 0..outputs {
                 for i in 0..inputs {
                     let expected = (o * inputs + i + 1) as f32;
-                    let w = forward.panel(i / BLOCK, o / LANES)[i % BLOCK][o % LANES];
-                    let wt = backward.panel(o / STRIP, i / LANES)[o % STRIP][i % LANES];
+                    let w = forward.panel(o / LANES).piece(i / BLOCK)[i % BLOCK][o % LANES];
+                    let wt = backward.panel(i / LANES).piece(o / STRIP)[o % STRIP][i % LANES];
                     assert_eq!((w, wt), (expected, expected));
                 }
             }
