@@ -1,7 +1,7 @@
 //! Training steps allocate nothing once their buffers are there, and memory does not grow.
 //!
-//! The allocator counts for all threads, the pool's workers among them. It is one test, for another
-//! that ran or was reported at the same time would be counted as well.
+//! The allocator counts for all threads, the pool's workers among them. It is one test without the
+//! test harness, for what ran or was reported at the same time would be counted as well.
 
 mod common;
 
@@ -42,16 +42,19 @@ fn epochs(model: &Sequential, data: &Dataset, config: &TrainConfig, epochs: usiz
     seen
 }
 
-/// None at all on one thread. On more, rayon's queues may grow now and then: less than once in 50
-/// steps.
+/// What a worker that is woken late allocates once.
+const ONCE: usize = 8;
+
+/// None at all on one thread. On more, rayon's queues may grow now and then, less than once in 50
+/// steps, and on a busy machine a worker may take its first work at any time.
 fn assert_none(stats: &[Stats], steps: usize, threads: usize, name: &str) {
     let (first, last) = (&stats[0], &stats[stats.len() - 1]);
     let found = count(last) - count(first);
-    let allowed = if threads == 1 { 0 } else { steps / 50 };
+    let allowed = if threads == 1 { 0 } else { steps / 50 + ONCE };
     assert!(found <= allowed, "{name}, {threads} threads: {found} allocations in {steps} steps");
 }
 
-fn runs() {
+fn runs(threads: usize) {
     let small = Sequential::builder(7)
         .dense(33, Activation::Relu)
         .dense(17, Activation::Gelu)
@@ -81,55 +84,52 @@ fn runs() {
         ("special", &special, config.clone()),
         ("large", &large, config),
     ] {
-        for threads in [1, 2] {
-            let epochs = epochs(model, &data, &config.clone().exact_threads(threads), 40);
-            assert_none(&epochs[2..], 3 * 37, threads, name);
-        }
+        let epochs = epochs(model, &data, &config.exact_threads(threads), 40);
+        assert_none(&epochs[2..], 3 * 37, threads, name);
     }
 }
 
-fn steps() {
+fn steps(threads: usize) {
     let data = values(82, 5, 2, 1);
     let builder = Sequential::builder(5).dense(9, Activation::Tanh);
     let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
-    for threads in [1, 2] {
-        let config = TrainConfig::new(MeanSquaredError, Sgd::new(0.01).momentum(0.9));
-        let config = config.batch_size(40).epochs(200).exact_threads(threads);
-        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
-        let mut step = |count: usize| {
-            make_steps(&mut trainer, count);
-            GLOBAL.stats()
-        };
-        let stats = [step(9), step(300)];
-        assert_none(&stats, 300, threads, "by step");
-    }
+    let config = TrainConfig::new(MeanSquaredError, Sgd::new(0.01).momentum(0.9));
+    let config = config.batch_size(40).epochs(200).exact_threads(threads);
+    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let mut step = |count: usize| {
+        make_steps(&mut trainer, count);
+        GLOBAL.stats()
+    };
+    let stats = [step(9), step(300)];
+    assert_none(&stats, 300, threads, "by step");
 }
 
 /// A validation allocates its buffers and gives them back; nothing stays, epoch after epoch.
-fn thousand_epochs() {
+fn thousand_epochs(threads: usize) {
     let data = classes(40, 4, 3, 1);
     let builder = Sequential::builder(4).dense(8, Activation::Relu);
     let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
     let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(16);
-    for threads in [1, 2] {
-        let config = config.clone().exact_threads(threads);
-        let stats = epochs(&model, &data, &config, 1000);
-        assert_none(&stats[2..], 3 * 997, threads, "1,000 epochs");
-        let validated = epochs(&model, &data, &config.validation(data.clone()), 1000);
-        for stats in [stats, validated] {
-            let grown = live(&stats[999]) - live(&stats[9]);
-            let allowed = if threads == 1 { 0 } else { 1 << 14 };
-            assert!(grown <= allowed, "{grown} bytes more after 1,000 epochs, {threads} threads");
-        }
+    let config = config.exact_threads(threads);
+    let stats = epochs(&model, &data, &config, 1000);
+    assert_none(&stats[2..], 3 * 997, threads, "1,000 epochs");
+    let validated = epochs(&model, &data, &config.validation(data.clone()), 1000);
+    for stats in [stats, validated] {
+        let grown = live(&stats[999]) - live(&stats[9]);
+        let allowed = if threads == 1 { 0 } else { 1 << 14 };
+        assert!(grown <= allowed, "{grown} bytes more after 1,000 epochs, {threads} threads");
     }
 }
 
-#[test]
-fn steady_training_allocates_nothing() {
+fn main() {
     let before = GLOBAL.stats();
     drop(Box::new([0_u8; 100]));
     assert!(count(&GLOBAL.stats()) > count(&before), "the allocator does not count");
-    runs();
-    steps();
-    thousand_epochs();
+    // One thread first: then no worker of a pool is there to allocate beside it.
+    for threads in [1, 2] {
+        runs(threads);
+        steps(threads);
+        thousand_epochs(threads);
+    }
+    println!("steady training allocates nothing: ok");
 }
