@@ -11,11 +11,11 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{Rows, RowsMut, padded, stride};
-use crate::simd::Fma;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
+use crate::simd::{Ahead, Fma};
 pub use crate::train::{Phase, PhaseClock, block_rows};
 pub use timing::{Gauge, median, share_of_peak, testing};
 pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
@@ -69,7 +69,8 @@ impl Products {
         let x = Rows::of(&self.x, rows, layout.inputs);
         let y = RowsMut::of(&mut self.y, rows, layout.outputs);
         let operand = layout.forward(&self.weights);
-        dispatch!(simd => product(simd, x, &operand, y, Start::Bias(&self.bias)));
+        let (start, mut ahead) = (Start::Bias(&self.bias), Ahead::none());
+        dispatch!(simd => product(simd, x, &operand, y, start, &mut ahead));
         black_box(&mut self.y);
     }
 
@@ -79,7 +80,8 @@ impl Products {
         let dy = Rows::of(&self.y, rows, layout.outputs);
         let dx = RowsMut::of(&mut self.x, rows, layout.inputs);
         let operand = layout.backward(&self.transpose);
-        dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero));
+        let mut ahead = Ahead::none();
+        dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero, &mut ahead));
         black_box(&mut self.x);
     }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
-use crate::simd::dispatch;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Start, product};
+use crate::simd::{Ahead, dispatch};
 use crate::{Error, Result};
 
 /// How a dense layer's weights are drawn; biases start at zero.
@@ -118,17 +118,18 @@ impl Dense {
     }
 }
 
-/// `y = b + x W^T`, one chain of multiply-adds an output.
-pub(crate) fn forward(layout: WeightLayout, params: &[f32], x: Rows, y: RowsMut) {
+/// `y = b + x W^T`, one chain of multiply-adds an output; meanwhile `ahead` is asked for.
+pub(crate) fn forward(layout: WeightLayout, params: &[f32], x: Rows, y: RowsMut, mut ahead: Ahead) {
     let (weights, bias) = params.split_at(layout.weights_len());
     let operand = layout.forward(weights);
-    dispatch!(simd => product(simd, x, &operand, y, Start::Bias(bias)));
+    dispatch!(simd => product(simd, x, &operand, y, Start::Bias(bias), &mut ahead));
 }
 
 /// From `y = b + x W^T`: `dx = dy W`, on the transposed weights.
 pub(crate) fn backward(layout: WeightLayout, transpose: &[f32], dy: Rows, dx: RowsMut) {
     let operand = layout.backward(transpose);
-    dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero));
+    let mut ahead = Ahead::none();
+    dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero, &mut ahead));
 }
 
 #[cfg(test)]

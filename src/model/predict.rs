@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::Sequential;
 use crate::layer::{Kind, Placed};
+use crate::simd::Ahead;
 use crate::train::pool::{cores, pool};
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
@@ -152,7 +153,7 @@ impl<'a> Forward<'a> {
     pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
         block.reserve(&self.plan, rows.max(CHUNK), None, false);
         block.load(features, self.model.inputs(), rows);
-        block.forward(&self.pass(), 0);
+        block.forward(&self.pass(), 0, Ahead::none());
     }
 }
 

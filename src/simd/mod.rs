@@ -24,3 +24,4 @@ pub(crate) use level::{dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};
 pub(crate) use math::{exp_nonpositive, expm1_nonpositive, sigmoid, tanh};
 pub(crate) use normal::normal;
+pub(crate) use prefetch::Ahead;

@@ -7,7 +7,7 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 use super::panels::{Operand, Panel};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
-use crate::simd::prefetch::prefetch;
+use crate::simd::prefetch::{Ahead, prefetch};
 
 /// What a chain of multiply-adds starts from.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +27,24 @@ const DEPTH: usize = 1024;
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
+/// The binary logarithm of the indices of the summed dimension from one line that is asked for to the
+/// next, where it is not the next panel's.
+const AHEAD_SHIFT: usize = 2;
+
 /// Writes `c = start + a b`: every element is one chain of fused multiply-adds in index order.
-/// The padding of `c` up to whole panels is written as well.
+/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for.
 ///
 /// # Shapes
 /// a: B x K, b: K x N, c: B x N.
 #[inline(always)]
-pub(crate) fn product<S: Simd>(simd: S, a: Rows, b: &Operand, mut c: RowsMut, start: Start) {
+pub(crate) fn product<S: Simd>(
+    simd: S,
+    a: Rows,
+    b: &Operand,
+    mut c: RowsMut,
+    start: Start,
+    ahead: &mut Ahead,
+) {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
     let height = if wide::<S>() { 12 } else { 6 };
     let at_once = evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1);
@@ -44,7 +55,8 @@ pub(crate) fn product<S: Simd>(simd: S, a: Rows, b: &Operand, mut c: RowsMut, st
         for first in (0..b.pieces()).step_by(at_once) {
             let pieces = first..(first + at_once).min(b.pieces());
             let start = if first == 0 { start } else { Start::Kept };
-            columns(simd, a.slice(rows.clone()), b, pieces, c.slice(rows.clone()), start);
+            let place = Place { b, pieces, start };
+            columns(simd, a.slice(rows.clone()), place, c.slice(rows.clone()), ahead);
         }
     }
 }
@@ -54,23 +66,22 @@ fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
 }
 
-/// Some rows and pieces of the product: columns of tiles, one after the other.
-#[inline(always)]
-fn columns<S: Simd>(
-    simd: S,
-    a: Rows,
-    b: &Operand,
+/// Some pieces of the right operand.
+struct Place<'a> {
+    b: &'a Operand<'a>,
     pieces: Range<usize>,
-    mut c: RowsMut,
-    start: Start,
-) {
+    start: Start<'a>,
+}
+
+/// Columns of tiles, one after the other.
+#[inline(always)]
+fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, ahead: &mut Ahead) {
     let mut panel = 0;
-    while panel < b.panels() {
-        let left = b.panels() - panel;
-        panel += match left {
-            2.. if wide::<S>() => column::<S, 12, 2>(simd, &a, b, &pieces, panel, &mut c, start),
-            _ if wide::<S>() => column::<S, 12, 1>(simd, &a, b, &pieces, panel, &mut c, start),
-            _ => column::<S, 6, 1>(simd, &a, b, &pieces, panel, &mut c, start),
+    while panel < place.b.panels() {
+        panel += match place.b.panels() - panel {
+            2.. if wide::<S>() => column::<S, 12, 2>(simd, &a, &place, panel, &mut c, ahead),
+            _ if wide::<S>() => column::<S, 12, 1>(simd, &a, &place, panel, &mut c, ahead),
+            _ => column::<S, 6, 1>(simd, &a, &place, panel, &mut c, ahead),
         };
     }
 }
@@ -81,14 +92,14 @@ pub(super) fn wide<S: Simd>() -> bool {
     <S::f32s as SimdBase<S>>::LEN == LANES
 }
 
-/// Where in the product a column of tiles stands.
+/// NV panels, and the pieces of them that a column of tiles goes through.
 struct Column<'a, const NV: usize> {
     pieces: Range<usize>,
     /// Where in the summed dimension the pieces lie.
     depth: Range<usize>,
     panels: [Panel<'a>; NV],
     /// The panels that come after, if any.
-    ahead: [Option<Panel<'a>>; NV],
+    next: [Option<Panel<'a>>; NV],
     column: usize,
     start: Start<'a>,
 }
@@ -98,30 +109,29 @@ struct Column<'a, const NV: usize> {
 fn column<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     a: &Rows,
-    b: &Operand,
-    pieces: &Range<usize>,
+    place: &Place,
     panel: usize,
     c: &mut RowsMut,
-    start: Start,
+    ahead: &mut Ahead,
 ) -> usize {
-    let next = panel + NV;
+    let (b, pieces, next) = (place.b, &place.pieces, panel + NV);
     let place = Column {
         pieces: pieces.clone(),
         depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
         panels: std::array::from_fn(|v| b.panel(panel + v)),
-        ahead: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
+        next: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
         column: panel * LANES,
-        start,
+        start: place.start,
     };
     // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
     let tall = if MR == 12 && a.rows >= 16 && a.rows % 12 == 4 { a.rows - 16 } else { a.rows };
-    let mut row = tiles::<S, MR, NV>(simd, a, 0..tall, &place, c);
+    let mut row = tiles::<S, MR, NV>(simd, a, 0..tall, &place, c, ahead);
     if MR > 8 {
-        row = tiles::<S, 8, NV>(simd, a, row..a.rows, &place, c);
+        row = tiles::<S, 8, NV>(simd, a, row..a.rows, &place, c, ahead);
     }
-    row = tiles::<S, 4, NV>(simd, a, row..a.rows, &place, c);
-    row = tiles::<S, 2, NV>(simd, a, row..a.rows, &place, c);
-    tiles::<S, 1, NV>(simd, a, row..a.rows, &place, c);
+    row = tiles::<S, 4, NV>(simd, a, row..a.rows, &place, c, ahead);
+    row = tiles::<S, 2, NV>(simd, a, row..a.rows, &place, c, ahead);
+    tiles::<S, 1, NV>(simd, a, row..a.rows, &place, c, ahead);
     NV
 }
 
@@ -134,6 +144,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
     rows: Range<usize>,
     place: &Column<NV>,
     c: &mut RowsMut,
+    ahead: &mut Ahead,
 ) -> usize {
     if rows.len() < MR {
         return rows.start;
@@ -146,7 +157,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
                 let a = Rows { data: &a.data[row * a.stride..], rows: MR, ..*a };
                 let data = &mut c.data[row * c.stride..];
                 let c = RowsMut { data, rows: MR, cols: c.cols, stride: c.stride };
-                tile::<S, MR, NV>(simd, &a, place, c, row / MR);
+                tile::<S, MR, NV>(simd, &a, place, c, row / MR, ahead);
                 row += MR;
             }
             row
@@ -154,8 +165,8 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
     )
 }
 
-/// A tile of MR rows by NV panels. While the first tiles of a column are computed, the next column's
-/// panels are asked for: one panel a tile.
+/// A tile of MR rows by NV panels. The first tiles of a column ask for the next column's panels, one
+/// each; the others for what else is wanted.
 #[inline(always)]
 fn tile<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -163,6 +174,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     place: &Column<NV>,
     c: RowsMut,
     index: usize,
+    ahead: &mut Ahead,
 ) {
     let columns = place.column..place.column + NV * LANES;
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
@@ -170,87 +182,88 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         Start::Zero => {}
         Start::Bias(bias) => {
             let bias = bias[columns.clone()].as_chunks::<LANES>().0;
-            for v in 0..NV {
-                let lanes = f32x16::load_array_ref(simd, &bias[v]);
-                for acc in &mut acc {
-                    acc[v] = lanes;
+            for acc in &mut acc {
+                for (acc, bias) in acc.iter_mut().zip(bias) {
+                    *acc = f32x16::load_array_ref(simd, bias);
                 }
             }
         }
         Start::Kept => {
             let mut rest = &*c.data;
-            for m in 0..MR {
+            for acc in &mut acc {
                 let (row, below) = rest.split_at(c.stride);
                 rest = below;
                 let lanes = row[columns.clone()].as_chunks::<LANES>().0;
                 for v in 0..NV {
-                    acc[m][v] = f32x16::load_array_ref(simd, &lanes[v]);
+                    acc[v] = f32x16::load_array_ref(simd, &lanes[v]);
                 }
             }
         }
     }
     let mut rows = [&[][..]; MR];
     let mut rest = a.data;
-    for m in 0..MR {
+    for slice in &mut rows {
         let (row, below) = rest.split_at(a.stride);
         rest = below;
-        rows[m] = &row[place.depth.clone()];
+        *slice = &row[place.depth.clone()];
     }
-    let ahead = place.ahead.get(index).copied().flatten();
-    let mut done = 0;
+    let next = place.next.get(index).copied().flatten();
+    let mut first = 0;
     for j in place.pieces.clone() {
         let mut panels = [&[][..]; NV];
-        for v in 0..NV {
-            panels[v] = place.panels[v].piece(j);
+        for (slice, panel) in panels.iter_mut().zip(&place.panels) {
+            *slice = panel.piece(j);
         }
-        match ahead {
-            Some(ahead) => {
-                let ahead = ahead.piece(j);
-                acc = chain(simd, done, &rows, panels, acc, |t| prefetch(&ahead[t]));
-            }
-            None => acc = chain(simd, done, &rows, panels, acc, |_| ()),
-        }
-        done += panels[0].len();
+        let span = first..first + panels[0].len();
+        first = span.end;
+        let (wanted, shift) = match next {
+            Some(next) => (next.piece(j), 0),
+            None => (ahead.take(span.len() >> AHEAD_SHIFT), AHEAD_SHIFT),
+        };
+        acc = chain(simd, &rows, span, &panels, acc, (wanted, shift));
     }
     let mut rest = c.data;
-    for m in 0..MR {
+    for acc in &acc {
         let (row, below) = rest.split_at_mut(c.stride);
         rest = below;
         let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
         for v in 0..NV {
-            acc[m][v].store_array(&mut lanes[v]);
+            acc[v].store_array(&mut lanes[v]);
         }
     }
 }
 
-/// `acc + rows x panels`, index after index, the rows from index `first` on.
+/// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
+/// of them a line of `wanted` is asked for.
 #[inline(always)]
 fn chain<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    first: usize,
     rows: &[&[f32]; MR],
-    mut panels: [&[[f32; LANES]]; NV],
+    span: Range<usize>,
+    panels: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    meanwhile: impl Fn(usize),
+    (wanted, shift): (&[[f32; LANES]], usize),
 ) -> [[f32x16<S>; NV]; MR] {
-    let len = panels[0].len();
-    let mut left = [&[][..]; MR];
-    for m in 0..MR {
-        left[m] = &rows[m][first..first + len];
+    let len = span.len();
+    let (mut left, mut right) = ([&[][..]; MR], [&[][..]; NV]);
+    for (left, row) in left.iter_mut().zip(rows) {
+        *left = &row[span.clone()];
     }
-    for v in 0..NV {
-        panels[v] = &panels[v][..len];
+    for (right, panel) in right.iter_mut().zip(panels) {
+        *right = &panel[..len];
     }
     for t in 0..len {
-        meanwhile(t);
-        let mut right = [f32x16::splat(simd, 0.0); NV];
+        if let Some(line) = wanted.get(t >> shift) {
+            prefetch(line);
+        }
+        let mut lanes = [f32x16::splat(simd, 0.0); NV];
         for v in 0..NV {
-            right[v] = f32x16::load_array_ref(simd, &panels[v][t]);
+            lanes[v] = f32x16::load_array_ref(simd, &right[v][t]);
         }
         for m in 0..MR {
             let left = f32x16::splat(simd, left[m][t]);
             for v in 0..NV {
-                acc[m][v] = left.fma(right[v], acc[m][v]);
+                acc[m][v] = left.fma(lanes[v], acc[m][v]);
             }
         }
     }
@@ -289,9 +302,11 @@ mod tests {
             let mut dx = vec![f32::NAN; rows * stride(inputs)];
             let start = Start::Bias(&padded_bias);
             dispatch_at!(level, simd => product(simd, Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs), start));
+                &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs), start,
+                &mut Ahead::none()));
             dispatch_at!(level, simd => product(simd, Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), RowsMut::of(&mut dx, rows, inputs), Start::Zero));
+                &layout.backward(&transpose), RowsMut::of(&mut dx, rows, inputs), Start::Zero,
+                &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
             let (y, dx) = (Rows::of(&y, rows, outputs), Rows::of(&dx, rows, inputs));
             for r in 0..rows {
                 let x = |k| x[r * stride(inputs) + k];

@@ -8,6 +8,7 @@ use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Rows, RowsMut, stride};
+use crate::simd::Ahead;
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]
@@ -113,8 +114,10 @@ impl Block {
         }
     }
 
-    /// Runs the layers forward; `first_row` is the epoch's row that stands first here.
-    pub fn forward(&mut self, pass: &Pass, first_row: u64) {
+    /// Runs the layers forward; `first_row` is the epoch's row that stands first here. The first dense
+    /// layer asks for what is wanted ahead.
+    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead) {
+        let mut ahead = Some(ahead);
         for (index, op) in pass.plan.ops.iter().enumerate() {
             let layer = &pass.layers[op.layer];
             let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
@@ -129,7 +132,10 @@ impl Block {
             let params = &pass.params[layer.params.clone()];
             let kept = &mut self.kept[index];
             match &layer.kind {
-                Kind::Dense(_) => dense::forward(layer.layout(), params, x, y),
+                Kind::Dense(_) => {
+                    let ahead = ahead.take().unwrap_or_else(Ahead::none);
+                    dense::forward(layer.layout(), params, x, y, ahead);
+                }
                 Kind::Activation(activation) => activation.forward(x, y),
                 Kind::Dropout(dropout) => {
                     let layer = op.layer as u64;

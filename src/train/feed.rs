@@ -25,6 +25,13 @@ struct Reading {
     batch: Option<Dataset>,
 }
 
+/// A data set, which of its rows are a batch, and which are the one after, where that is known.
+pub(super) struct Batch<'f> {
+    pub data: &'f Dataset,
+    pub rows: &'f [u32],
+    pub next: &'f [u32],
+}
+
 impl<'a> Feed<'a> {
     /// Of batches of at most `batch` rows.
     pub fn new(source: DataSource<'a>, batch: usize) -> Self {
@@ -39,21 +46,21 @@ impl<'a> Feed<'a> {
         self.source
     }
 
-    /// The batch of a step: a data set and which of its rows.
+    /// The batch of a step.
     pub fn batch(
         &mut self,
         config: &TrainConfig,
         (epoch, step): (usize, usize),
-    ) -> Result<(&Dataset, &[u32])> {
+    ) -> Result<Batch<'_>> {
         match self.source {
             DataSource::Memory(data) => {
                 if config.shuffle && self.drawn != Some(epoch) {
                     shuffle(&mut self.order, config.seed, epoch as u64);
                     self.drawn = Some(epoch);
                 }
-                let first = step * config.batch_size;
-                let last = (first + config.batch_size).min(self.order.len());
-                Ok((data, &self.order[first..last]))
+                let mut batches = self.order.chunks(config.batch_size).skip(step);
+                let mut next = || batches.next().unwrap_or(&[]);
+                Ok(Batch { data, rows: next(), next: next() })
             }
             DataSource::Stream(stream) => {
                 let reading = match self.reading.take() {
@@ -62,7 +69,7 @@ impl<'a> Feed<'a> {
                 };
                 let reading = self.reading.insert(reading);
                 let data = reading.advance(stream, config)?;
-                Ok((data, &self.order[..data.rows()]))
+                Ok(Batch { data, rows: &self.order[..data.rows()], next: &[] })
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::layer::Kind;
 use crate::loss::Loss;
 use crate::model::Sequential;
 use crate::optim::{Clip, Optimizer};
-use crate::simd::{dispatch, largest};
+use crate::simd::{Ahead, dispatch, largest};
 
 /// Parameters up to which a step writes its gradients to memory, sees that all are finite and then
 /// updates: they stay in the second cache. Larger models go through each gradient once, in the tile,
@@ -58,6 +58,8 @@ pub(super) struct StepInput<'a> {
     pub lr: f64,
     /// The data set's rows of this batch.
     pub rows: &'a [u32],
+    /// Those of the batch that comes after, as far as they are known.
+    pub next: &'a [u32],
     /// The epoch's row that stands first in this batch.
     pub first_row: u64,
 }
@@ -225,8 +227,10 @@ impl Stepper {
         each_block(blocks, 0, self.workers, &|index, block| {
             let rows = ranges[index].clone();
             let first = input.first_row + rows.start as u64;
+            let next = input.next.get(rows.clone()).unwrap_or(&[]);
+            let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
             timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-            timer.time(Phase::Forward, || block.forward(&pass, first));
+            timer.time(Phase::Forward, || block.forward(&pass, first, ahead));
             timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
             timer.time(Phase::Backward, || block.backward(&pass));
             if bound {

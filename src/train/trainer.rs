@@ -6,7 +6,7 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use super::config::TrainConfig;
-use super::feed::{Feed, steps_per_epoch};
+use super::feed::{Batch, Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
 use super::pool::{catch, most, pool, workers};
@@ -291,7 +291,7 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let steps = self.steps_per_epoch();
         let (config, epoch) = (&self.config, &self.epoch);
-        let (data, rows) = self.feed.batch(config, (epoch.done, epoch.step))?;
+        let Batch { data, rows, next } = self.feed.batch(config, (epoch.done, epoch.step))?;
         let base = config.optimizer.lr();
         let lr = config.schedule.rate(base, epoch.done as u64, self.stepper.steps, &self.schedule);
         let input = StepInput {
@@ -303,6 +303,7 @@ impl<'a> Trainer<'a> {
             epoch: epoch.done as u64,
             lr,
             rows,
+            next,
             first_row: (epoch.step * config.batch_size) as u64,
         };
         let outcome = self.stepper.step(self.model, &input).map_err(|NotFinite(what)| {

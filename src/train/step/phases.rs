@@ -98,6 +98,7 @@ impl<'a> PhaseClock<'a> {
             epoch: self.epoch,
             lr: config.optimizer.lr(),
             rows: &self.order[self.next..self.next + batch],
+            next: self.order.get(self.next + batch..self.next + 2 * batch).unwrap_or(&[]),
             first_row: self.next as u64,
         };
         self.next += batch;
