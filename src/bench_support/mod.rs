@@ -94,7 +94,8 @@ impl Products {
         for block in (0..layout.blocks()).map(|b| layout.block(b)) {
             let grads = &mut self.weights[block.weights.clone()];
             dispatch!(simd => weight_grad(simd, &block, shards,
-                |s| (x.slice(range(s)), dy.slice(range(s))), &mut self.scratch, grads));
+                |s| (x.slice(range(s)), dy.slice(range(s))), &mut self.scratch, grads,
+                &mut Ahead::none()));
         }
         black_box(&mut self.weights);
     }

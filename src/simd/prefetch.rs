@@ -14,48 +14,77 @@ pub(crate) fn prefetch<T>(value: &T) {
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
 const AT_ONCE: usize = 16;
 
-/// Rows that will be wanted soon, asked for a few lines at a time while something else is computed:
+/// Memory that will be wanted soon, asked for a few lines at a time while something else is computed:
 /// memory answers only so many requests at once, and a burst of them holds up the rest.
 #[derive(Debug)]
 pub(crate) struct Ahead<'a> {
-    data: &'a [f32],
-    cols: usize,
-    order: std::slice::Iter<'a, u32>,
+    source: Source<'a>,
+    /// What is left of the row or slice that comes next.
     rest: &'a [[f32; LANES]],
+    done: bool,
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Rows { data: &'a [f32], cols: usize, order: std::slice::Iter<'a, u32> },
+    Slices(std::array::IntoIter<&'a [f32], 5>),
 }
 
 impl<'a> Ahead<'a> {
     /// The rows of `data`, `cols` values each, that `order` names.
     pub fn rows(data: &'a [f32], cols: usize, order: &'a [u32]) -> Self {
-        Self { data, cols, order: order.iter(), rest: &[] }
+        Self { source: Source::Rows { data, cols, order: order.iter() }, rest: &[], done: false }
+    }
+
+    /// Some slices, one after the other.
+    pub fn slices(slices: [&'a [f32]; 5]) -> Self {
+        Self { source: Source::Slices(slices.into_iter()), rest: &[], done: false }
     }
 
     /// Nothing.
     pub fn none() -> Self {
-        Self::rows(&[], 0, &[])
+        Self { done: true, ..Self::slices([&[]; 5]) }
     }
 
-    fn row(&self, row: u32) -> &'a [[f32; LANES]] {
-        let lines = self.data.get(row as usize * self.cols..).unwrap_or(&[]).as_chunks().0;
-        &lines[..self.cols.div_ceil(LANES).min(lines.len())]
+    /// Whether nothing is left.
+    pub fn is_done(&self) -> bool {
+        self.done
     }
 
-    /// Takes up to `most` lines of the row that comes next.
+    /// Takes up to `most` lines of what comes next.
     #[inline(always)]
     pub fn take(&mut self, most: usize) -> &'a [[f32; LANES]] {
-        if self.rest.is_empty() {
-            if self.order.len().is_multiple_of(AT_ONCE) {
-                for &row in self.order.as_slice().iter().take(AT_ONCE) {
-                    let lines = self.row(row);
-                    lines.first().map(prefetch);
-                    lines.last().map(prefetch);
-                }
-            }
-            let Some(&row) = self.order.next() else { return &[] };
-            self.rest = self.row(row);
+        if self.rest.is_empty() && !self.done {
+            self.rest = self.source.next();
+            self.done = self.rest.is_empty();
         }
         let (lines, rest) = self.rest.split_at(most.min(self.rest.len()));
         self.rest = rest;
         lines
+    }
+}
+
+impl<'a> Source<'a> {
+    #[inline(never)]
+    fn next(&mut self) -> &'a [[f32; LANES]] {
+        let row = |data: &'a [f32], cols: usize, row: u32| {
+            let lines = data.get(row as usize * cols..).unwrap_or(&[]).as_chunks().0;
+            &lines[..cols.div_ceil(LANES).min(lines.len())]
+        };
+        match self {
+            Self::Slices(slices) => {
+                slices.find(|slice| slice.len() >= LANES).map_or(&[], |slice| slice.as_chunks().0)
+            }
+            Self::Rows { data, cols, order } => {
+                if order.len().is_multiple_of(AT_ONCE) {
+                    for &next in order.as_slice().iter().take(AT_ONCE) {
+                        let lines = row(data, *cols, next);
+                        lines.first().map(prefetch);
+                        lines.last().map(prefetch);
+                    }
+                }
+                order.next().map_or(&[], |&next| row(data, *cols, next))
+            }
+        }
     }
 }

@@ -31,6 +31,9 @@ const SLAB: usize = 128 << 10;
 /// next, where it is not the next panel's.
 const AHEAD_SHIFT: usize = 2;
 
+/// Rows of which a tile asks for lines.
+const AHEAD_ROWS: usize = 4;
+
 /// Writes `c = start + a b`: every element is one chain of fused multiply-adds in index order.
 /// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for.
 ///
@@ -177,6 +180,14 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     ahead: &mut Ahead,
 ) {
     let columns = place.column..place.column + NV * LANES;
+    let next = place.next.get(index).copied().flatten();
+    // Before any register is taken, for a call among them would have to save them all.
+    let mut wanted = [&[][..]; AHEAD_ROWS];
+    if next.is_none() && !ahead.is_done() {
+        for lines in &mut wanted {
+            *lines = ahead.take(place.depth.len() >> AHEAD_SHIFT);
+        }
+    }
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
     match place.start {
         Start::Zero => {}
@@ -207,7 +218,6 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         rest = below;
         *slice = &row[place.depth.clone()];
     }
-    let next = place.next.get(index).copied().flatten();
     let mut first = 0;
     for j in place.pieces.clone() {
         let mut panels = [&[][..]; NV];
@@ -218,7 +228,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         first = span.end;
         let (wanted, shift) = match next {
             Some(next) => (next.piece(j), 0),
-            None => (ahead.take(span.len() >> AHEAD_SHIFT), AHEAD_SHIFT),
+            None => (wanted[j % AHEAD_ROWS], AHEAD_SHIFT),
         };
         acc = chain(simd, &rows, span, &panels, acc, (wanted, shift));
     }

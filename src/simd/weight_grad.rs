@@ -6,6 +6,7 @@ use super::panels::{BLOCK, STRIP, WeightBlock};
 use super::product::wide;
 use crate::rows::{LANES, Rows};
 use crate::simd::Fma;
+use crate::simd::prefetch::{Ahead, prefetch};
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
@@ -19,8 +20,15 @@ const GROUP_SHARDS: usize = 4;
 /// the one before it, 24 registers, are stored and added, and nothing hides them.
 const LONG_SHARD: usize = 48;
 
+/// Lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900 lines, within
+/// the tiles of 128 rows.
+const AHEAD_LINES: usize = 24;
+
+/// Inputs of the tallest tile.
+const TALL: usize = 12;
+
 /// Floats of a partial sum of the tallest tile, and of a strip.
-const TILE: usize = 12 * STRIP;
+const TILE: usize = TALL * STRIP;
 const STRIP_LEN: usize = BLOCK * STRIP;
 
 /// Floats of scratch that [`weight_grad`] needs for `shards` shards.
@@ -37,6 +45,7 @@ fn levels(nodes: usize) -> usize {
 ///
 /// # Shapes
 /// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. `grads` has the block's layout.
+/// Meanwhile `ahead` is asked for.
 #[inline(always)]
 pub(crate) fn weight_grad<'a, S: Simd>(
     simd: S,
@@ -45,6 +54,7 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     shard: impl Fn(usize) -> (Rows<'a>, Rows<'a>),
     scratch: &mut [f32],
     grads: &mut [f32],
+    ahead: &mut Ahead,
 ) {
     let panels = block.panels();
     let (x, dy) = shard(0);
@@ -56,11 +66,11 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     while panel < panels {
         let grads = &mut grads[panel * block.inputs.len() * LANES..];
         let sum = Sum { block, panel, shards, group, strides, shard: &shard };
-        let room = (&mut *tiles, &mut *strips, grads);
+        let room = Room { tiles, strips, grads, ahead };
         panel += match panels - panel {
-            2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, 12, 2>(simd, room),
+            2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, TALL, 2>(simd, room),
             2.. if wide::<S>() => sum.strip::<S, 6, 2>(simd, room),
-            _ if wide::<S>() => sum.strip::<S, 12, 1>(simd, room),
+            _ if wide::<S>() => sum.strip::<S, TALL, 1>(simd, room),
             _ => sum.strip::<S, 6, 1>(simd, room),
         };
     }
@@ -90,7 +100,8 @@ pub(crate) fn bias_grad<'a, S: Simd>(
     let mut panel = 0;
     while panel < panels {
         let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, strides, shard: &shard };
-        let room = (&mut *tiles, &mut *strips, &mut grads[panel * LANES..]);
+        let (grads, ahead) = (&mut grads[panel * LANES..], &mut Ahead::none());
+        let room = Room { tiles, strips, grads, ahead };
         panel += match panels - panel {
             4.. => sum.strip::<S, 1, 4>(simd, room),
             2.. => sum.strip::<S, 1, 2>(simd, room),
@@ -110,10 +121,16 @@ struct Sum<'s, F> {
     shard: &'s F,
 }
 
-/// Scratch for tiles, scratch for strips, and the gradient.
-type Room<'r> = (&'r mut [f32], &'r mut [f32], &'r mut [f32]);
+/// Where to write, and what will be wanted soon.
+struct Room<'r, 'a> {
+    /// Scratch for tiles and for strips.
+    tiles: &'r mut [f32],
+    strips: &'r mut [f32],
+    grads: &'r mut [f32],
+    ahead: &'r mut Ahead<'a>,
+}
 
-/// A shard's rows, from the block's first input and the strip's first output on.
+/// A shard's rows.
 #[derive(Clone, Copy)]
 struct Leaf<'a> {
     x: &'a [f32],
@@ -128,16 +145,46 @@ struct Group<'a, 'l> {
     last: bool,
     leaves: &'l [Leaf<'a>],
     strides: (usize, usize),
+    /// The block's first input and the strip's first output.
+    input: usize,
+    output: usize,
+    /// The rows of x that come after these.
+    next: &'a [f32],
+}
+
+/// What only the tallest tiles ask for: their shards are long, so the rows of a batch leave the second
+/// cache, and their loop has room for it.
+impl<'a> Group<'a, '_> {
+    /// Asks for the next strip's columns of dy: tile `index` of `tiles` for its part of the rows.
+    #[inline(always)]
+    fn ask_for_next_strip(&self, index: usize, tiles: usize) {
+        let shards = self.leaves.len();
+        let leaf = &self.leaves[index % shards];
+        let rows = (leaf.rows * shards).div_ceil(tiles);
+        let first = index / shards * rows;
+        for row in first..(first + rows).min(leaf.rows) {
+            let start = row * self.strides.1 + self.output + STRIP;
+            for column in [0, LANES] {
+                leaf.dy.get(start + column).map(prefetch);
+            }
+        }
+    }
+
+    /// The rows of x that come after these, from the line that begins within a tile on.
+    #[inline(always)]
+    fn next_rows(&self, i: usize) -> &'a [f32] {
+        let line = (self.input + i).next_multiple_of(LANES);
+        match line < self.input + i + TALL {
+            true => self.next.get(line..).unwrap_or(&[]),
+            false => &[],
+        }
+    }
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
     /// NV panels, group after group; a group's sum waits strip by strip until its sibling is done.
     #[inline(always)]
-    fn strip<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        simd: S,
-        (tiles, strips, grads): Room,
-    ) -> usize {
+    fn strip<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, mut room: Room) -> usize {
         let groups = self.shards.div_ceil(self.group);
         for index in 0..groups {
             let first = index * self.group;
@@ -151,9 +198,11 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
                 last: index + 1 == groups,
                 leaves: &leaves[..count],
                 strides: self.strides,
+                input: self.block.inputs.start,
+                output: self.block.outputs.start + self.panel * LANES,
+                next: self.leaf((first + count) % self.shards).x,
             };
-            let room = (&mut *tiles, &mut *strips, &mut *grads);
-            self.column::<S, MR, NV>(simd, group, room);
+            self.column::<S, MR, NV>(simd, group, &mut room);
         }
         NV
     }
@@ -161,11 +210,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
     #[inline(always)]
     fn leaf(&self, s: usize) -> Leaf<'a> {
         let (x, dy) = (self.shard)(s);
-        Leaf {
-            x: &x.data[self.block.inputs.start..],
-            dy: &dy.data[self.block.outputs.start + self.panel * LANES..],
-            rows: x.rows,
-        }
+        Leaf { x: x.data, dy: dy.data, rows: dy.rows }
     }
 
     #[inline(always)]
@@ -173,18 +218,17 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         &self,
         simd: S,
         group: Group,
-        (tiles, strips, grads): Room,
+        room: &mut Room,
     ) {
-        let mut room = (tiles, strips, grads);
-        let mut i = self.tiles::<S, MR, NV>(simd, 0, group, &mut room);
+        let mut i = self.tiles::<S, MR, NV>(simd, 0, group, room);
         if MR > 4 {
-            i = self.tiles::<S, 4, NV>(simd, i, group, &mut room);
+            i = self.tiles::<S, 4, NV>(simd, i, group, room);
         }
         if MR > 2 {
-            i = self.tiles::<S, 2, NV>(simd, i, group, &mut room);
+            i = self.tiles::<S, 2, NV>(simd, i, group, room);
         }
         if MR > 1 {
-            self.tiles::<S, 1, NV>(simd, i, group, &mut room);
+            self.tiles::<S, 1, NV>(simd, i, group, room);
         }
     }
 
@@ -196,7 +240,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
         simd: S,
         mut i: usize,
         group: Group,
-        (tiles, strips, grads): &mut Room,
+        room: &mut Room,
     ) -> usize {
         let inputs = self.block.inputs.len();
         if i + MR > inputs {
@@ -206,7 +250,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
             #[inline(always)]
             || {
                 while i + MR <= inputs {
-                    tile::<S, MR, NV>(simd, (i, inputs), group, (tiles, strips, grads));
+                    tile::<S, MR, NV>(simd, (i, inputs), &group, room);
                     i += MR;
                 }
                 i
@@ -222,17 +266,26 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
 fn tile<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     (i, inputs): (usize, usize),
-    group: Group,
-    (tiles, strips, grads): Room,
+    group: &Group,
+    room: &mut Room,
 ) {
+    let Room { tiles, strips, grads, ahead } = room;
+    for line in ahead.take(AHEAD_LINES) {
+        prefetch(line);
+    }
+    let mut wanted = &[][..];
+    if MR == TALL {
+        group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
+        wanted = group.next_rows(i);
+    }
     let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
     let at_once = if wide::<S>() && MR * NV <= 12 { 2 } else { 1 };
     let mut rest = group.leaves;
     let mut node = 0_usize;
     let mut acc = loop {
-        let mut acc = chain::<S, MR, NV>(simd, i, &group, &rest[0]);
+        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0], wanted);
         if at_once == 2 && rest.len() > 1 {
-            let right = chain::<S, MR, NV>(simd, i, &group, &rest[1]);
+            let right = chain::<S, MR, NV>(simd, i, group, &rest[1], &[]);
             for m in 0..MR {
                 for v in 0..NV {
                     acc[m][v] += right[m][v];
@@ -268,22 +321,42 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile.
+/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. The tallest
+/// tiles ask for a line of `wanted` with each row.
 #[inline(always)]
 fn chain<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
     leaf: &Leaf,
+    mut wanted: &[f32],
 ) -> [[f32x16<S>; NV]; MR] {
-    let (mut x, mut dy) = (&leaf.x[i..], leaf.dy);
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    if MR == 1 && group.strides.0 == 0 {
+        for dy in leaf.dy.chunks_exact(group.strides.1) {
+            let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
+            for v in 0..NV {
+                acc[0][v] += f32x16::load_array_ref(simd, &lanes[v]);
+            }
+        }
+        return acc;
+    }
+    let input = group.input + i;
+    let (mut xs, mut dys) = (leaf.x, leaf.dy);
     for _ in 0..leaf.rows {
-        let left = &x[..MR];
-        let lanes = &dy[..NV * LANES];
+        let (x, below) = xs.split_at(group.strides.0);
+        xs = below;
+        let (dy, below) = dys.split_at(group.strides.1);
+        dys = below;
+        if MR == TALL {
+            wanted.first().map(prefetch);
+            wanted = wanted.get(group.strides.0..).unwrap_or(&[]);
+        }
+        let left = &x[input..input + MR];
+        let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
         let mut right = [f32x16::splat(simd, 0.0); NV];
         for v in 0..NV {
-            right[v] = f32x16::from_slice(simd, &lanes[v * LANES..(v + 1) * LANES]);
+            right[v] = f32x16::load_array_ref(simd, &lanes[v]);
         }
         for m in 0..MR {
             let left = f32x16::splat(simd, left[m]);
@@ -291,8 +364,6 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
                 acc[m][v] = left.fma(right[v], acc[m][v]);
             }
         }
-        x = x.get(group.strides.0..).unwrap_or(&[]);
-        dy = dy.get(group.strides.1..).unwrap_or(&[]);
     }
     acc
 }
@@ -372,7 +443,8 @@ mod tests {
             for b in (0..layout.blocks()).map(|b| layout.block(b)) {
                 let grads = &mut grads[b.weights.clone()];
                 dispatch_at!(level, simd =>
-                    weight_grad(simd, &b, shard_rows.len(), shard, &mut scratch, grads));
+                    weight_grad(simd, &b, shard_rows.len(), shard, &mut scratch, grads,
+                        &mut Ahead::slices([&x, &[1.0], &[], &dy, &x])));
             }
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
             dispatch_at!(level, simd => bias_grad(simd, outputs, shard_rows.len(),

@@ -14,9 +14,9 @@ use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::rows::{Rows, stride};
-use crate::simd::dispatch;
 use crate::simd::panels::{WeightBlock, transpose_block};
 use crate::simd::weight_grad::{bias_grad, scratch_len, weight_grad};
+use crate::simd::{Ahead, dispatch};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
 #[derive(Debug, Clone)]
@@ -76,8 +76,14 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Writes the unit's gradient, summed over the batch, to `grads`.
-    pub fn gradient(&self, unit: &Unit, params: &[f32], scratch: &mut Aligned, grads: &mut [f32]) {
+    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`.
+    pub fn gradient(
+        &self,
+        unit: &Unit,
+        params: &[f32],
+        ahead: &mut Ahead,
+        (scratch, grads): (&mut Aligned, &mut [f32]),
+    ) {
         let op = &self.plan.ops[unit.op];
         let layer = &self.layers[op.layer];
         let shards = self.cut.shards.len();
@@ -101,7 +107,7 @@ impl<'a> Batch<'a> {
                 (x, of(&grads[op.dy], layer.outputs, narrow))
             };
             let (weights, bias) = grads.split_at_mut(block.weights.len());
-            dispatch!(simd => weight_grad(simd, block, shards, shard, scratch, weights));
+            dispatch!(simd => weight_grad(simd, block, shards, shard, scratch, weights, ahead));
             if !bias.is_empty() {
                 let dy = |s: usize| shard(s).1;
                 dispatch!(simd => bias_grad(simd, layer.outputs, shards, dy, scratch, bias));
@@ -280,7 +286,11 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
     ROOM.with_borrow_mut(|(scratch, grads)| {
         grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
-        timer.time(Phase::Reduce, || batch.gradient(unit, part.params, scratch, grads));
+        timer.time(Phase::Reduce, || {
+            let [a, b, c] = &part.slots;
+            let mut ahead = Ahead::slices([part.params, a, b, c, part.transpose]);
+            batch.gradient(unit, part.params, &mut ahead, (scratch, grads));
+        });
         timer.time(Phase::Update, || {
             step.update(part.params, grads, part.slots);
             batch.transpose(unit, part.params, part.transpose);
@@ -291,7 +301,7 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
 /// Only the gradient, left in memory, and the sum of its squares.
 pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part) {
     ROOM.with_borrow_mut(|(scratch, _)| {
-        batch.gradient(unit, part.params, scratch, part.grads);
+        batch.gradient(unit, part.params, &mut Ahead::none(), (scratch, part.grads));
         part.norms[0] = sum_of_squares(part.grads);
     });
 }
