@@ -170,7 +170,7 @@ fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
         let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(names)?;
         println!("{matrix}\n{}", matrix.report());
     } else if let Some(values) = data.values() {
-        let actual = preprocessing.restore(values.to_owned());
+        let actual = preprocessing.restore(values.to_owned())?;
         let predicted = model.predict_table(table)?;
         println!("R2                   {:.4}", r2(predicted.view(), actual.view())?);
         let error = mean_absolute_error(predicted.view(), actual.view())?;

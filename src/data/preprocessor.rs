@@ -162,7 +162,7 @@ impl Preprocessor {
             return Err(Error::config("columns", problem));
         }
         let target = self.target.as_ref().map(|name| self.fit_target(table, name)).transpose()?;
-        Ok(Preprocessing { columns, target })
+        Ok(Preprocessing::of_table(columns, target))
     }
 
     fn column(&self, table: &Table, name: &str) -> Result<Column> {

@@ -13,7 +13,6 @@ mod npy_array;
 mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet_column;
-mod scaling;
 mod window;
 
 use std::fmt;
@@ -28,9 +27,8 @@ use self::chunk::Chunk;
 pub use self::files::Files;
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetOptions;
-pub use self::scaling::Scaler;
 use super::targets::check_finite;
-use super::{CsvOptions, TargetShape};
+use super::{CsvOptions, Scaler, TargetShape};
 use crate::{Error, Result};
 
 /// Bytes of features that a shuffling window holds unless told.
