@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use unisono::{
-    Activation, Adam, CrossEntropy, Dataset, OnlineTrainer, Schedule, Sequential, Sgd, TrainConfig,
-    Trainer, datasets,
+    Activation, Adam, CrossEntropy, CsvOptions, DataStream, Dataset, OnlineTrainer, Schedule,
+    Sequential, Sgd, TrainConfig, Trainer, datasets,
 };
 
 fn data() -> Dataset {
@@ -118,4 +118,48 @@ fn arriving_data_that_do_not_fit_change_nothing() {
     assert_eq!(online.model().fingerprint(), before);
     online.partial_fit(&data()).unwrap();
     assert_ne!(online.model().fingerprint(), before);
+}
+
+#[test]
+fn arriving_data_are_seen_by_readers_and_may_be_streams() {
+    let data = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let x = data.x();
+    let rows = x.outer_iter().zip(data.labels().unwrap()).map(|(row, label)| {
+        let row: Vec<_> = row.iter().map(f32::to_string).collect();
+        format!("{},{label}\n", row.join(","))
+    });
+    std::fs::write(&path, rows.collect::<String>()).unwrap();
+    let options = CsvOptions::default().header(false).class_names(["0", "1", "2"]);
+    let stream = DataStream::csv(&path, &options).unwrap();
+    let config = config().shuffle(false);
+    let (mut from_memory, mut from_file) = (model(), model());
+    let mut memory = OnlineTrainer::new(&mut from_memory, &config).unwrap();
+    let mut file = OnlineTrainer::new(&mut from_file, &config).unwrap();
+    let live = memory.live(1);
+    assert_eq!(live.snapshot().fingerprint(), model().fingerprint());
+    for _ in 0..2 {
+        memory.partial_fit(&data).unwrap();
+        file.partial_fit(&stream).unwrap();
+        assert_eq!(live.snapshot().fingerprint(), memory.model().fingerprint());
+        assert_eq!(memory.model().fingerprint(), file.model().fingerprint());
+    }
+    let over = AtomicBool::new(false);
+    let seen: HashSet<u64> = std::thread::scope(|scope| {
+        let read = || {
+            let mut seen = HashSet::new();
+            while !over.load(Ordering::Relaxed) {
+                seen.insert(live.snapshot().fingerprint());
+            }
+            seen
+        };
+        let readers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        for _ in 0..50 {
+            memory.partial_fit(&data).unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
+    });
+    assert!(seen.len() > 2, "the readers saw no training: {}", seen.len());
 }

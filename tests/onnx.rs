@@ -20,7 +20,10 @@ fn python() -> Option<String> {
     let python = std::env::var("UNISONO_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import onnx, onnxruntime, numpy"]).output();
     let there = there.is_ok_and(|output| output.status.success());
-    assert!(there || std::env::var("UNISONO_PYTHON").is_err(), "{python} has no onnxruntime or onnx");
+    assert!(
+        there || std::env::var("UNISONO_PYTHON").is_err(),
+        "{python} has no onnxruntime or onnx"
+    );
     if !there {
         eprintln!("skipped: {python} has no onnxruntime or onnx");
     }

@@ -23,6 +23,7 @@ mod table;
 mod targets;
 
 pub use balance::ClassBalance;
+pub(crate) use csv::listed;
 pub use csv_options::{CsvColumn, CsvOptions};
 pub use csv_target::TargetKind;
 pub use dataset::Dataset;

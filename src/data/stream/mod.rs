@@ -157,8 +157,10 @@ impl DataStream {
     }
 
     fn new(files: Vec<PathBuf>, format: Format, facts: Facts) -> Result<Self> {
-        if facts.rows.iter().all(|&rows| rows == 0) {
-            return Err(Error::shape("rows of the stream", "at least one", 0));
+        let rows = facts.rows.iter().try_fold(0_usize, |all, &rows| all.checked_add(rows));
+        if rows.is_none_or(|rows| rows == 0 || isize::try_from(rows).is_err()) {
+            let found = rows.map_or("more than can be counted".into(), |rows| rows.to_string());
+            return Err(Error::shape("rows of the stream", "at least one", found));
         }
         let window = (WINDOW_BYTES / (4 * facts.columns)).max(1);
         Ok(Self { source: Arc::new(Source { files, format, facts }), window, scaler: None })

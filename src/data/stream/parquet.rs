@@ -146,7 +146,11 @@ fn open_file(path: &Path) -> Result<SerializedFileReader<File>> {
 }
 
 pub(super) fn wrong(path: &Path, problem: impl Into<String>) -> Error {
-    Error::Parse { origin: path.display().to_string(), line: None, problem: problem.into() }
+    let mut problem = problem.into();
+    if problem.ends_with("compile time: zstd") {
+        problem.push_str("; compile with the feature `parquet-zstd`, or save as Snappy");
+    }
+    Error::Parse { origin: path.display().to_string(), line: None, problem }
 }
 
 impl ParquetFormat {
