@@ -25,6 +25,14 @@ fn config() -> TrainConfig {
     TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).epochs(60).batch_size(50)
 }
 
+/// Waits for some more reads.
+fn await_reads(reads: &AtomicUsize) {
+    let before = reads.load(Ordering::Relaxed);
+    while reads.load(Ordering::Relaxed) < before + 16 {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn readers_see_finished_steps_and_nothing_between() {
     let data = data();
@@ -54,10 +62,16 @@ fn readers_see_finished_steps_and_nothing_between() {
             seen
         };
         let readers: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
-        while reads.load(Ordering::Relaxed) < 8 {
-            std::thread::yield_now();
+        await_reads(&reads);
+        let mut steps = 0;
+        while trainer.stopped().is_none() {
+            trainer.step().unwrap();
+            steps += 1;
+            // Now and then until the readers had their turn, which a busy machine may withhold.
+            if steps % 60 == 0 {
+                await_reads(&reads);
+            }
         }
-        trainer.run().unwrap();
         over.store(true, Ordering::Relaxed);
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
     });
@@ -145,18 +159,20 @@ fn arriving_data_are_seen_by_readers_and_may_be_streams() {
         assert_eq!(live.snapshot().fingerprint(), memory.model().fingerprint());
         assert_eq!(memory.model().fingerprint(), file.model().fingerprint());
     }
-    let over = AtomicBool::new(false);
+    let (over, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
     let seen: HashSet<u64> = std::thread::scope(|scope| {
         let read = || {
             let mut seen = HashSet::new();
             while !over.load(Ordering::Relaxed) {
                 seen.insert(live.snapshot().fingerprint());
+                reads.fetch_add(1, Ordering::Relaxed);
             }
             seen
         };
         let readers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
-        for _ in 0..50 {
-            memory.partial_fit(&data).unwrap();
+        for _ in 0..5 {
+            (0..10).for_each(|_| drop(memory.partial_fit(&data)));
+            await_reads(&reads);
         }
         over.store(true, Ordering::Relaxed);
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
