@@ -5,7 +5,7 @@
 //! cargo run --release --example train_csv -- predict model.safetensors new.csv
 //! ```
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use unisono::metrics::{ConfusionMatrix, mean_absolute_error, r2};
@@ -16,7 +16,8 @@ use unisono::{
 
 const USAGE: &str = "usage:
   train_csv train FILE.csv --target COLUMN [--task classification|regression] [--save MODEL]
-            [--without COLUMN,COLUMN] [--missing error|mean|NUMBER] [--layers 64,64] [--epochs 200]
+            [--without COLUMN,COLUMN] [--categories COLUMN,COLUMN] [--missing error|mean|NUMBER]
+            [--layers 64,64] [--epochs 200]
             [--patience 20] [--validation 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
             [--delimiter ,]
   train_csv predict MODEL FILE.csv [--delimiter ,]";
@@ -92,8 +93,9 @@ fn preprocessor(flags: &Flags) -> Result<Preprocessor, Failure> {
         Some("mean") => Missing::Mean,
         Some(_) => Missing::Constant(flags.number("--missing", 0.0)?),
     };
-    let without = flags.text("--without").map_or(vec![], |names| names.split(',').collect());
-    Ok(Preprocessor::new().target(target).task(task).missing(missing).without(without))
+    let columns = |flag| flags.text(flag).map_or(vec![], |names| names.split(',').collect());
+    let preprocessor = Preprocessor::new().target(target).task(task).missing(missing);
+    Ok(preprocessor.without(columns("--without")).categories(columns("--categories")))
 }
 
 fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
@@ -104,6 +106,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
             "--task",
             "--save",
             "--without",
+            "--categories",
             "--missing",
             "--layers",
             "--epochs",
@@ -160,17 +163,19 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints how well the model does on rows that it has not seen.
+/// Prints how well the model does on rows that it was not trained on, though early stopping has chosen
+/// the epoch by them.
 fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
     let preprocessing = model.preprocessing().ok_or("the model has no preprocessing")?;
     let data = preprocessing.dataset(table)?;
+    println!("\non the rows held out, by which early stopping chose the epoch:");
     if let (Some(names), Some(labels)) = (data.class_names(), data.labels()) {
         let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
         let predicted = model.predict_classes(data.x())?;
         let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(names)?;
         println!("{matrix}\n{}", matrix.report());
     } else if let Some(values) = data.values() {
-        let actual = preprocessing.restore(values.to_owned());
+        let actual = preprocessing.restore(values.to_owned())?;
         let predicted = model.predict_table(table)?;
         println!("R2                   {:.4}", r2(predicted.view(), actual.view())?);
         let error = mean_absolute_error(predicted.view(), actual.view())?;
@@ -190,9 +195,18 @@ fn predict(model: &str, file: &str, words: &[&str]) -> Result<(), Failure> {
     } else {
         lines.extend(model.predict_table(&table)?.iter().map(f32::to_string));
     }
-    match std::io::stdout().write_all((lines.join("\n") + "\n").as_bytes()) {
+    match write(&lines) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+/// Prints a column of CSV.
+fn write(lines: &[String]) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(std::io::stdout().lock());
+    for line in lines {
+        csv.write_record([line])?;
+    }
+    csv.flush()
 }

@@ -45,8 +45,9 @@
 //! [`Dataset::split`], [`Dataset::split_stratified`] and [`Dataset::k_fold`] cut a set in parts.
 //!
 //! What does not fit into memory is a [`DataStream`] of CSV files, or of NumPy's or Parquet files with
-//! the features `npy` and `parquet`; it trains and evaluates wherever a `Dataset` does, shuffled by a
-//! window that moves through the files.
+//! the features `npy` and `parquet`, given as a file, a list or a folder; it trains and evaluates
+//! wherever a `Dataset` does, shuffled by a window that moves through the files, and
+//! [`StandardScaler::fit_stream`] needs one pass. The example `larger_than_memory` shows one.
 //!
 //! # Models
 //!
@@ -97,11 +98,34 @@
 //! A loss or gradient that is not finite ends the training with an error before it reaches the
 //! parameters.
 //!
-//! A [`Checkpoint`] setting writes everything that a run needs to go on, and goes on from it with the
-//! same bits; [`Trainer::live`] lets other threads predict while a model trains; an [`OnlineTrainer`]
-//! takes data as they arrive; an [`EpochLog`] writes every epoch to a file, `TensorBoard` (feature `tensorboard`) event
-//! files; `History::write_svg` and `write_png` (features `plot` and `png`) draw the curves. Runs tell what they do
-//! through `tracing`, which is silent until a program listens.
+//! A [`Checkpoint`] setting writes everything that a run needs to go on, by steps or by seconds, and goes
+//! on from it with the same bits (example `checkpoint`).
+//!
+//! # Watching
+//!
+//! What watches a run is an [`Observer`]: a [`Progress`] bar with the time left (lines where there is no
+//! terminal), an [`EpochLog`] of every epoch's figures as CSV or JSON lines, `TensorBoard` (feature
+//! `tensorboard`) event files, or a closure of yours. The [`History`] prints as a table with the best
+//! epoch below; `History::write_svg` and `write_png` (features `plot` and `png`) draw its curves. The
+//! example `watch` does all of it.
+//!
+//! The crate says what it does through `tracing`, and nothing at all until a program listens. The target
+//! is `unisono` and the module:
+//!
+//! | level | event | fields |
+//! |---|---|---|
+//! | warn | a checkpoint cannot be read: trying the one before | error |
+//! | info | training starts | rows, batch, epochs, threads, simd |
+//! | info | training goes on | path, epoch, step |
+//! | info | training ends | epochs, why |
+//! | debug | epoch done | epoch, loss, val_loss, rows_per_s |
+//! | debug | checkpoint written | path, bytes |
+//!
+//! # A model in use while it trains
+//!
+//! [`Trainer::live`] gives a [`LiveModel`]: clones of it predict from any thread with the weights of the
+//! newest finished step. An [`OnlineTrainer`] learns from data as they arrive, and has such handles too
+//! (example `live`).
 //!
 //! # Tables, and models in files
 //!
@@ -128,7 +152,12 @@
 //! # Ok::<(), unisono::Error>(())
 //! ```
 //!
-//! With the feature `onnx`, `Sequential::export_onnx` writes models for runtimes in other languages.
+//! A scaler that was fitted in memory or on a stream is given to a model in the same way, which then
+//! takes raw rows of numbers by [`Sequential::predict_raw`].
+//!
+//! The file is safetensors with the tensors of a PyTorch `nn.Sequential`; [`Sequential::load_weights`]
+//! reads what PyTorch saved. With the feature `onnx`, `Sequential::export_onnx` writes models for
+//! runtimes in other languages, with their preprocessing where that is asked for (example `export`).
 //!
 //! # The same bits
 //!

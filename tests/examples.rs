@@ -35,6 +35,52 @@ fn custom_layer_has_one_fingerprint() {
 }
 
 #[test]
+fn nothing_is_said_where_nobody_listens() {
+    assert_eq!(text(&run("iris", &[]).stderr), "");
+}
+
+#[test]
+fn live_serves_while_it_trains_and_learns_from_what_arrives() {
+    let output = run("live", &[]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(printed.lines().filter(|line| line.starts_with("server ")).count(), 4, "{printed}");
+    let last = printed.lines().rfind(|line| line.starts_with("set ")).unwrap();
+    let right = last.split_whitespace().nth(2).unwrap().parse::<usize>().unwrap();
+    assert!(right >= 85, "{printed}");
+}
+
+#[cfg(all(feature = "png", feature = "tensorboard"))]
+#[test]
+fn watch_writes_every_kind_of_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run("watch", &[folder.path().to_str().unwrap()]);
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    for (text, expected) in [(&printed, "best epoch"), (&said, "training starts rows=")] {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+    let lines =
+        |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap().lines().count();
+    assert_eq!(lines("log.csv"), lines("log.jsonl") + 1);
+    for name in ["curves.svg", "curves.png", "board"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn export_writes_both_files_and_reads_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run("export", &[folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("loaded again, it takes the first flower for "));
+    for name in ["iris.safetensors", "iris.onnx"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn throughput_prints_one_line_of_json() {
     let csv = std::env::temp_dir().join(format!("unisono-examples-{}.csv", std::process::id()));
     std::fs::write(&csv, "a,b,kind\n0,1,x\n1,0,y\n0,2,x\n2,0,y\n").unwrap();

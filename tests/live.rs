@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use unisono::{
-    Activation, Adam, CrossEntropy, Dataset, OnlineTrainer, Schedule, Sequential, Sgd, TrainConfig,
-    Trainer, datasets,
+    Activation, Adam, CrossEntropy, CsvOptions, DataStream, Dataset, OnlineTrainer, Schedule,
+    Sequential, Sgd, TrainConfig, Trainer, datasets,
 };
 
 fn data() -> Dataset {
@@ -23,6 +23,14 @@ fn model() -> Sequential {
 
 fn config() -> TrainConfig {
     TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).epochs(60).batch_size(50)
+}
+
+/// Waits for some more reads.
+fn await_reads(reads: &AtomicUsize) {
+    let before = reads.load(Ordering::Relaxed);
+    while reads.load(Ordering::Relaxed) < before + 16 {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -54,10 +62,16 @@ fn readers_see_finished_steps_and_nothing_between() {
             seen
         };
         let readers: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
-        while reads.load(Ordering::Relaxed) < 8 {
-            std::thread::yield_now();
+        await_reads(&reads);
+        let mut steps = 0;
+        while trainer.stopped().is_none() {
+            trainer.step().unwrap();
+            steps += 1;
+            // Now and then until the readers had their turn, which a busy machine may withhold.
+            if steps % 60 == 0 {
+                await_reads(&reads);
+            }
         }
-        trainer.run().unwrap();
         over.store(true, Ordering::Relaxed);
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
     });
@@ -118,4 +132,50 @@ fn arriving_data_that_do_not_fit_change_nothing() {
     assert_eq!(online.model().fingerprint(), before);
     online.partial_fit(&data()).unwrap();
     assert_ne!(online.model().fingerprint(), before);
+}
+
+#[test]
+fn arriving_data_are_seen_by_readers_and_may_be_streams() {
+    let data = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let x = data.x();
+    let rows = x.outer_iter().zip(data.labels().unwrap()).map(|(row, label)| {
+        let row: Vec<_> = row.iter().map(f32::to_string).collect();
+        format!("{},{label}\n", row.join(","))
+    });
+    std::fs::write(&path, rows.collect::<String>()).unwrap();
+    let options = CsvOptions::default().header(false).class_names(["0", "1", "2"]);
+    let stream = DataStream::csv(&path, &options).unwrap();
+    let config = config().shuffle(false);
+    let (mut from_memory, mut from_file) = (model(), model());
+    let mut memory = OnlineTrainer::new(&mut from_memory, &config).unwrap();
+    let mut file = OnlineTrainer::new(&mut from_file, &config).unwrap();
+    let live = memory.live(1);
+    assert_eq!(live.snapshot().fingerprint(), model().fingerprint());
+    for _ in 0..2 {
+        memory.partial_fit(&data).unwrap();
+        file.partial_fit(&stream).unwrap();
+        assert_eq!(live.snapshot().fingerprint(), memory.model().fingerprint());
+        assert_eq!(memory.model().fingerprint(), file.model().fingerprint());
+    }
+    let (over, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let seen: HashSet<u64> = std::thread::scope(|scope| {
+        let read = || {
+            let mut seen = HashSet::new();
+            while !over.load(Ordering::Relaxed) {
+                seen.insert(live.snapshot().fingerprint());
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+            seen
+        };
+        let readers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        for _ in 0..5 {
+            (0..10).for_each(|_| drop(memory.partial_fit(&data)));
+            await_reads(&reads);
+        }
+        over.store(true, Ordering::Relaxed);
+        readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
+    });
+    assert!(seen.len() > 2, "the readers saw no training: {}", seen.len());
 }

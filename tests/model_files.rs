@@ -91,7 +91,10 @@ fn weights_alone_go_into_a_model_of_the_same_layers() {
     let mut wrong = Sequential::builder(5).dense(3, Activation::Relu).build(1).unwrap();
     let before = wrong.fingerprint();
     let error = wrong.load_weights(&path).unwrap_err().to_string();
-    assert!(error.contains("weights.safetensors") && error.contains("0.weight, 0.bias"), "{error}");
+    assert!(
+        error.contains("weights.safetensors") && error.contains("\"0.weight\", \"0.bias\""),
+        "{error}"
+    );
     assert_eq!(wrong.fingerprint(), before);
 }
 

@@ -213,9 +213,20 @@ fn a_full_disk_is_an_error_and_the_checkpoint_before_it_stays() {
     assert!(full && whole && left.len() > 1, "{error}: {left:?}");
 }
 
-fn start(folder: &Path, threads: &str) -> Command {
+#[test]
+fn checkpoints_are_written_by_time_too() {
+    for (every, expected) in [(Duration::ZERO, 7 * 2), (Duration::from_secs(3600), 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path()).every(every).keep(100);
+        let config = config(Adam::default()).epochs(2).checkpoint(checkpoint);
+        train_parallel(&mut model(), &data(), &config).unwrap();
+        assert_eq!(names(folder.path()).len(), expected, "every {every:?}");
+    }
+}
+
+fn start(folder: &Path, threads: &str, more: &[&str]) -> Command {
     let mut command = Command::new(example("checkpoint"));
-    command.arg(folder).args(["--epochs", "12", "--every-steps", "1", "--threads", threads]);
+    command.arg(folder).args(["--threads", threads]).args(more);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
@@ -229,33 +240,63 @@ fn figures(output: &[u8]) -> Vec<String> {
 
 #[test]
 fn killed_twenty_times_it_ends_with_the_same_bits() {
+    const EVERY: [&str; 4] = ["--epochs", "20", "--every-steps", "1"];
+    const SELDOM: [&str; 4] = ["--epochs", "20", "--every-steps", "100000"];
     let folder = tempfile::tempdir().unwrap();
-    let whole = start(&folder.path().join("whole"), "1").output().unwrap();
+    let whole = start(&folder.path().join("whole"), "1", &SELDOM).output().unwrap();
     let whole = figures(&whole.stdout);
-    assert_eq!(whole.len(), 13);
+    assert_eq!(whole.len(), 21);
     let mut random = Random::new(7);
-    let (mut kills, mut half_written) = (0, 0);
+    // Kills at any moment, those at the sight of a file being written, and those that fell into a write.
+    let (mut at_random, mut at_sight, mut half_written) = (0, 0, 0);
     let run = folder.path().join("killed");
     let unfinished = || {
         let is = |name: &String| name.ends_with(".unfinished");
         run.exists() && names(&run).iter().any(is)
     };
-    // Every other time at any moment, every other time as soon as a file is being written.
-    while kills < 20 || half_written == 0 {
-        assert!(kills < 200, "none of 200 kills fell into a write");
-        let mut child = start(&run, if kills % 4 < 2 { "1" } else { "2" }).spawn().unwrap();
-        if kills % 2 == 0 {
-            std::thread::sleep(Duration::from_micros(4_000 + random.bits() % 30_000));
+    while at_random < 20 || half_written == 0 {
+        assert!(at_sight < 200, "none of 200 kills fell into a write");
+        let threads = if at_random % 2 == 0 { "1" } else { "2" };
+        let mut child = start(&run, threads, &EVERY).spawn().unwrap();
+        if at_random < 20 {
+            std::thread::sleep(Duration::from_micros(2_000 + random.bits() % 30_000));
+            at_random += 1;
         } else {
             while !unfinished() && child.try_wait().unwrap().is_none() {}
+            at_sight += 1;
         }
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        assert!(!status.success(), "it ended before it was killed {kills} times");
-        kills += 1;
+        assert!(!status.success(), "it ended before kill {}", at_random + at_sight);
         half_written += usize::from(unfinished());
     }
-    let last = start(&run, "2").output().unwrap();
+    let last = start(&run, "2", &SELDOM).output().unwrap();
     assert!(last.status.success());
     assert_eq!(figures(&last.stdout), whole);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_with_a_checkpoint_from_which_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let more = [&["--epochs", "15", "--every-steps", "100000"], more].concat();
+        start(&folder.path().join(name), "1", &more)
+    };
+    let whole = figures(&run("whole", &[]).output().unwrap().stdout);
+    let killed = folder.path().join("stopped");
+    for stop in 0..3 {
+        let child = run("stopped", &[]).spawn().unwrap();
+        let before = || if killed.exists() { names(&killed) } else { vec![] };
+        let known = before();
+        while before() == known {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("interrupted"), "{stop}: {text}");
+    }
+    assert_eq!(figures(&run("stopped", &[]).output().unwrap().stdout), whole);
 }

@@ -51,3 +51,4 @@ else:
     pyarrow.parquet.write_table(
         table.append_column("lists", pyarrow.array([[1.0]] * 300)), folder / "lists.parquet"
     )
+    pyarrow.parquet.write_table(table, folder / "zstd.parquet", compression="zstd")

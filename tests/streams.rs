@@ -247,6 +247,11 @@ fn numpy_files_hold_what_numpy_wrote() {
     let rows = regression.first_rows(300).unwrap();
     assert_eq!(bits(rows.values().unwrap().iter()), bits(data.x().iter()));
 
+    let list = |kind: &str| [path(&format!("{kind}/0.npy")), path(&format!("{kind}/1.npy"))];
+    assert_rows(&DataStream::npy(list("x"), list("y")).unwrap(), &data);
+    let one = DataStream::npz(path("npz/1.npz"), "x", "y").unwrap();
+    assert_rows(&one, &data.select(&(70..300).collect::<Vec<_>>()).unwrap());
+
     let message = |stream: unisono::Result<DataStream>| stream.unwrap_err().to_string();
     let archive = std::fs::read(path("npz/1.npz")).unwrap();
     std::fs::write(path("cut.npz"), &archive[..archive.len() / 2]).unwrap();
@@ -361,6 +366,11 @@ fn parquet_files_hold_what_arrow_wrote() {
         (message(open("cut.parquet", &kind)), "cut.parquet"),
     ] {
         assert!(message.contains(expected), "{message} should contain {expected}");
+    }
+    let zstd = open("zstd.parquet", &kind).and_then(|stream| stream.first_rows(300));
+    match cfg!(feature = "parquet-zstd") {
+        true => assert_eq!(bits(zstd.unwrap().x().iter()), bits(data.x().iter())),
+        false => assert!(zstd.unwrap_err().to_string().contains("`parquet-zstd`")),
     }
     let mut random = common::Random::new(2);
     for _ in 0..300 {

@@ -6,9 +6,11 @@ use std::process::{Command, Output};
 
 use common::example;
 use ndarray::array;
+use unisono::metrics::r2;
 use unisono::{
-    Activation, Adam, CrossEntropy, MeanSquaredError, Missing, Preprocessor, Sequential, Table,
-    Task, TrainConfig, Unseen, train_parallel,
+    Activation, Adam, CrossEntropy, Dataset, MeanSquaredError, MinMaxScaler, Missing,
+    Preprocessing, Preprocessor, Scaler, Sequential, StandardScaler, Table, Task, TrainConfig,
+    Unseen, datasets, train_parallel,
 };
 
 fn table(text: &str) -> Table {
@@ -38,7 +40,7 @@ fn numbers_are_standardised_and_text_is_one_hot_by_frequency() {
     ];
     assert!((&x - &expected).iter().all(|d| d.abs() < 1e-6), "{x}");
     let data = fitted.dataset(&table(HOUSES)).unwrap();
-    let back = fitted.restore(data.values().unwrap().to_owned());
+    let back = fitted.restore(data.values().unwrap().to_owned()).unwrap();
     assert!(
         (&back - &array![[100.0_f32], [300.0], [200.0], [240.0]]).iter().all(|d| d.abs() < 1e-3)
     );
@@ -73,6 +75,22 @@ fn missing_and_unseen_values_do_as_they_are_told() {
     assert!(error.to_string().contains(expected), "{error}");
     let error = base().fit(&known).unwrap().transform(&table("c\nNA\n")).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
+}
+
+#[test]
+fn a_slip_in_a_column_of_numbers_is_named() {
+    let mut text = "age,rooms,y\n".to_owned();
+    for n in 0..60 {
+        let (age, rooms) = (if n == 41 { "4l".into() } else { n.to_string() }, n % 4);
+        text += &format!("{age},{}{},{}\n", rooms, if rooms == 3 { "+" } else { "" }, n % 2);
+    }
+    let fit = |it: Preprocessor| it.target("y").fit(&table(&text));
+    let error = fit(Preprocessor::new()).unwrap_err().to_string();
+    assert!(error.contains("line 43: column \"age\": \"4l\" is not a number"), "{error}");
+    // A few values are categories, whatever they look like, and so is what is called so.
+    let names = fit(Preprocessor::new().without(["age"])).unwrap().feature_names();
+    assert_eq!(names, ["rooms=0", "rooms=1", "rooms=2", "rooms=3+"]);
+    assert_eq!(fit(Preprocessor::new().categories(["age"])).unwrap().features(), 50 + 4);
 }
 
 #[test]
@@ -145,6 +163,90 @@ fn a_saved_model_takes_raw_rows() {
     }
 }
 
+#[test]
+fn a_scaler_is_saved_with_the_model_that_then_takes_raw_rows() {
+    let raw = datasets::iris();
+    let standard: Scaler = StandardScaler::fit(&raw).unwrap().into();
+    let range: Scaler = MinMaxScaler::fit_to(&raw, -1.0, 1.0).unwrap().into();
+    let text = raw.x().outer_iter().fold(raw.feature_names().unwrap().join(","), |text, row| {
+        let cells: Vec<_> = row.iter().map(f32::to_string).collect();
+        text + "\n" + &cells.join(",")
+    });
+    for scaler in [standard, range] {
+        let scaled = scaler.transform_array(raw.x()).unwrap();
+        let data = Dataset::classification(scaled.clone(), raw.labels().unwrap().iter().copied())
+            .and_then(|data| data.with_feature_names(raw.feature_names().unwrap().to_vec()))
+            .and_then(|data| data.with_class_names(raw.class_names().unwrap().to_vec()))
+            .unwrap();
+        let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1).unwrap();
+        let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.1)).epochs(30);
+        train_parallel(&mut model, &data, &config).unwrap();
+        model.set_preprocessing(scaler.clone()).unwrap();
+        let back = Sequential::from_bytes(&model.to_bytes().unwrap()).unwrap();
+        assert_eq!(back.preprocessing().unwrap().scaler(), Some(&scaler));
+        let expected = model.predict(scaled.view()).unwrap();
+        assert_eq!(back.predict_raw(raw.x()).unwrap(), expected);
+        assert_eq!(back.predict_table(&table(&text)).unwrap(), expected);
+        let classes = back.predict_raw_classes(raw.x()).unwrap();
+        let names = raw.class_names().unwrap();
+        let labels: Vec<_> = classes.iter().map(|&class| names[class].clone()).collect();
+        assert_eq!(back.predict_labels(&table(&text)).unwrap(), labels);
+        let mut nan = raw.x().to_owned();
+        nan[(3, 2)] = f32::NAN;
+        let error = back.predict_raw(nan.view()).unwrap_err().to_string();
+        assert!(error.contains("row 3, column 2"), "{error}");
+    }
+}
+
+#[test]
+fn predictions_come_back_in_the_units_of_scaled_targets() {
+    let data = datasets::synthetic_regression(200, 3, 2, 1).unwrap();
+    let (raw, y) = (data.x().mapv(|x| 1e4 + 10.0 * x), data.values().unwrap().mapv(|y| 500.0 * y));
+    let scaler = StandardScaler::fit_array(raw.view()).unwrap();
+    let target = MinMaxScaler::fit_array(y.view(), -1.0, 1.0).unwrap();
+    let scaled = Dataset::regression(
+        scaler.transform_array(raw.view()).unwrap(),
+        target.transform_array(y.view()).unwrap(),
+    );
+    let builder = Sequential::builder(3).dense(32, Activation::Tanh);
+    let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+    let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).epochs(200);
+    train_parallel(&mut model, &scaled.unwrap(), &config).unwrap();
+    model
+        .set_preprocessing(Preprocessing::from(scaler.clone()).with_target_scaler(target))
+        .unwrap();
+    let back = Sequential::from_bytes(&model.to_bytes().unwrap()).unwrap();
+    let predicted = back.predict_raw(raw.view()).unwrap();
+    assert!(r2(predicted.view(), y.view()).unwrap() > 0.9);
+
+    let narrow = MinMaxScaler::from_parts(vec![0.0], vec![1.0], 0.0, 1.0).unwrap();
+    let wrong = Preprocessing::from(scaler.clone()).with_target_scaler(narrow);
+    let error = model.set_preprocessing(wrong.clone()).unwrap_err().to_string();
+    assert!(error.contains("target's scaler: expected 2, found 1"), "{error}");
+    assert!(wrong.restore(y).is_err());
+    let two = StandardScaler::from_parts(vec![0.0; 2], vec![1.0; 2]).unwrap();
+    let error = model.set_preprocessing(two).unwrap_err().to_string();
+    assert!(error.contains("features of the preprocessing: expected 3, found 2"), "{error}");
+    let error = wrong.transform(&table("a\n1\n")).unwrap_err().to_string();
+    assert!(error.contains("transform_array"), "{error}");
+}
+
+#[test]
+fn arrays_take_the_place_of_tables_of_numbers() {
+    let gaps = table("a,b,y\n1,30,0\nNA,50,1\n4,20,0\n");
+    let fitted = Preprocessor::new().target("y").missing(Missing::Mean).fit(&gaps).unwrap();
+    let raw = array![[1.0, 30.0], [f32::NAN, 50.0], [4.0, 20.0]];
+    assert_eq!(fitted.transform_array(raw.view()).unwrap(), fitted.transform(&gaps).unwrap());
+    let strict = Preprocessor::new().target("y").only(["b"]).fit(&gaps).unwrap();
+    let message =
+        |x: ndarray::Array2<f32>| strict.transform_array(x.view()).unwrap_err().to_string();
+    assert!(message(array![[f32::NAN]]).contains("row 0, column \"b\" is NaN"));
+    assert!(message(raw).contains("columns of raw rows: expected 1, found 2"));
+    let text = Preprocessor::new().fit(&table("c\nu\n")).unwrap();
+    let error = text.transform_array(array![[0.0]].view()).unwrap_err().to_string();
+    assert!(error.contains("column \"c\" holds categories"), "{error}");
+}
+
 fn run(arguments: &[&str]) -> Output {
     Command::new(example("train_csv")).args(arguments).output().unwrap()
 }
@@ -174,6 +276,7 @@ fn train_csv_trains_reports_saves_and_predicts() {
     }
     let output = run(&["predict", &model, &path("new.csv")]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "kind\ngood\nscrap\nscrap\n");
+    assert!(printed.contains("best epoch"), "{printed}");
 
     let arguments = ["train", &path("parts.csv"), "--target", "weight", "--without", "kind"];
     let output = run(&[&arguments[..], &shared].concat());
@@ -187,6 +290,59 @@ fn train_csv_trains_reports_saves_and_predicts() {
         .map(|line| line.parse().unwrap())
         .collect();
     assert!((values[0] - 250.25).abs() < 25.0 && values.len() == 3, "{values:?}");
+}
+
+#[test]
+fn train_csv_does_as_its_flags_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut text = "a;b;grade\n".to_owned();
+    for n in 0..100 {
+        let b = if n == 7 { "NA".into() } else { (n * 7 % 13).to_string() };
+        text += &format!("{n};{b};{}\n", 1 + n / 34);
+    }
+    std::fs::write(path("grades.csv"), text).unwrap();
+    let shared = ["--delimiter", ";", "--missing", "mean", "--layers", "8", "--lr", "0.01"];
+    let train = |more: &[&str]| {
+        let start = ["train", &path("grades.csv"), "--target", "grade"];
+        let output = run(&[&start[..], &shared, more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // Three whole numbers are classes unless told otherwise.
+    let guessed = train(&["--validation", "0.3", "--threads", "1", "--epochs", "5"]);
+    assert!(guessed.contains("70 rows to train on, 30 held out"), "{guessed}");
+    assert!(guessed.contains("precision") && guessed.contains("1 thread,"), "{guessed}");
+    let told = train(&["--task", "regression", "--epochs", "5", "--categories", "b"]);
+    assert!(told.contains("R2 ") && !told.contains("precision"), "{told}");
+    assert!(told.contains("dense 14 -> 8"), "one column a category:\n{told}");
+    let stopped = train(&["--epochs", "5000", "--patience", "3"]);
+    assert!(stopped.contains("no improvement since epoch"), "{stopped}");
+    // One seed, one model.
+    let fingerprint = |name: &str, more: &[&str]| {
+        train(&[&["--epochs", "3", "--save", &path(name)], more].concat());
+        Sequential::load(path(name)).unwrap().fingerprint()
+    };
+    assert_eq!(fingerprint("a", &["--seed", "4"]), fingerprint("b", &["--seed", "4"]));
+    assert_ne!(fingerprint("a", &["--seed", "4"]), fingerprint("b", &["--seed", "5"]));
+}
+
+#[test]
+fn train_csv_predicts_csv_whatever_the_classes_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let rows =
+        (0..60).map(|n| format!("{n},\"{}\"\n", if n < 30 { "low, \"\"so\"\"" } else { "high" }));
+    std::fs::write(path("rows.csv"), "n,level\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let model = path("model");
+    let output =
+        run(&["train", &path("rows.csv"), "--target", "level", "--save", &model, "--lr", "0.02"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(path("new.csv"), "n\n2\n55\n").unwrap();
+    let output = run(&["predict", &model, &path("new.csv")]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let read = Table::from_csv_text(&text).unwrap();
+    assert_eq!(read.column("level").unwrap(), ["low, \"so\"", "high"]);
 }
 
 #[test]

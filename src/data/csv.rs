@@ -207,7 +207,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The first few names of a list.
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let list: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name)).collect();
     let more = names.len() - list.len();
     if more == 0 { list.join(", ") } else { format!("{} and {more} more", list.join(", ")) }

@@ -6,6 +6,10 @@ use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 
 use crate::{Error, Result};
 
+/// Bytes that a record may have: a quote that is never closed would take in all that follows, and all
+/// memory with it.
+const LONGEST_RECORD: u64 = 256 << 20;
+
 /// Reads record after record.
 ///
 /// `csv` tells a record's line without the blank lines before it, and a line short where lines end
@@ -17,19 +21,22 @@ pub(super) struct Records<R> {
     pub record: StringRecord,
     /// The line on which the record ends, from 1.
     pub line: u64,
+    /// Bytes that a record may have.
+    longest: u64,
 }
 
 impl<R: Read> Records<R> {
     pub fn new(reader: R, origin: &str, delimiter: u8) -> Self {
-        let reader = LineFeeds { inner: reader, after_return: false, line_open: false };
+        let reader = LineFeeds::new(reader, LONGEST_RECORD);
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).delimiter(delimiter).trim(Trim::All);
-        let reader = builder.from_reader(reader);
-        Self { reader, origin: origin.into(), record: StringRecord::new(), line: 0 }
+        let (reader, record) = (builder.from_reader(reader), StringRecord::new());
+        Self { reader, origin: origin.into(), record, line: 0, longest: LONGEST_RECORD }
     }
 
     /// Reads the next record into `record`; false at the end.
     pub fn advance(&mut self) -> Result<bool> {
+        self.reader.get_mut().left = self.longest;
         let read = self.reader.read_record(&mut self.record);
         self.line = self.reader.position().line().saturating_sub(1);
         read.map_err(|error| self.error(error))
@@ -44,6 +51,9 @@ impl<R: Read> Records<R> {
     fn error(&self, error: csv::Error) -> Error {
         let message = error.to_string();
         match error.into_kind() {
+            ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+                self.wrong(source.to_string())
+            }
             ErrorKind::Io(source) => Error::Io { path: self.origin.clone().into(), source },
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 self.wrong(format!("expected {expected_len} fields as in the first, found {len}"))
@@ -61,6 +71,14 @@ struct LineFeeds<R> {
     inner: R,
     after_return: bool,
     line_open: bool,
+    /// Bytes that may still be read for the current record.
+    left: u64,
+}
+
+impl<R> LineFeeds<R> {
+    fn new(inner: R, left: u64) -> Self {
+        Self { inner, after_return: false, line_open: false, left }
+    }
 }
 
 impl<R: Read> Read for LineFeeds<R> {
@@ -70,6 +88,12 @@ impl<R: Read> Read for LineFeeds<R> {
         }
         loop {
             let got = self.inner.read(buffer)?;
+            self.left = self.left.saturating_sub(got as u64);
+            if self.left == 0 {
+                let problem =
+                    "the row that follows is too long: is there a quote that is not closed?";
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+            }
             if got == 0 {
                 if !std::mem::take(&mut self.line_open) {
                     return Ok(0);
@@ -125,8 +149,18 @@ mod tests {
     fn line_ends_may_fall_between_two_reads() {
         let parts = io::Cursor::new("a\r").chain("\nb\r".as_bytes()).chain("\n\nc".as_bytes());
         let mut text = String::new();
-        let mut feeds = LineFeeds { inner: parts, after_return: false, line_open: false };
+        let mut feeds = LineFeeds::new(parts, 100);
         feeds.read_to_string(&mut text).unwrap();
         assert_eq!(text, "a\nb\n\nc\n");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_does_not_take_all_memory() {
+        let endless = "a,b\n1,\"2\n".as_bytes().chain(io::repeat(b'x'));
+        let mut records = Records::new(endless, "endless.csv", b',');
+        records.longest = 1 << 20;
+        assert!(records.advance().unwrap());
+        let error = records.advance().unwrap_err().to_string();
+        assert!(error.starts_with("endless.csv, line ") && error.contains("quote"), "{error}");
     }
 }

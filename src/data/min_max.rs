@@ -22,12 +22,30 @@ use crate::{Error, Result};
 /// assert!(scaled.x().iter().all(|v| (-1.0..=1.0).contains(v)));
 /// # Ok::<(), unisono::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct MinMaxScaler {
     min: Vec<f64>,
     max: Vec<f64>,
     low: f64,
     high: f64,
+}
+
+/// A scaler as a file has it, to be checked.
+#[derive(serde::Deserialize)]
+struct Parts {
+    min: Vec<f64>,
+    max: Vec<f64>,
+    low: f32,
+    high: f32,
+}
+
+impl TryFrom<Parts> for MinMaxScaler {
+    type Error = Error;
+
+    fn try_from(parts: Parts) -> Result<Self> {
+        Self::from_parts(parts.min, parts.max, parts.low, parts.high)
+    }
 }
 
 impl MinMaxScaler {
@@ -52,11 +70,7 @@ impl MinMaxScaler {
     /// # Errors
     /// As [`MinMaxScaler::fit_to`]; also if the array is empty or a number in it is not finite.
     pub fn fit_array(x: ArrayView2<'_, f32>, low: f32, high: f32) -> Result<Self> {
-        if !(low.is_finite() && high.is_finite() && low < high) {
-            let problem =
-                format!("is {low} to {high}: the lower end has to be less than the upper");
-            return Err(Error::config("range", problem));
-        }
+        check_range(low, high)?;
         check_input(x)?;
         let first: Vec<f64> = x.row(0).iter().map(|&v| f64::from(v)).collect();
         let (mut min, mut max) = (first.clone(), first);
@@ -64,6 +78,24 @@ impl MinMaxScaler {
             min[column] = min[column].min(v);
             max[column] = max[column].max(v);
         });
+        Ok(Self { min, max, low: f64::from(low), high: f64::from(high) })
+    }
+
+    /// Makes a scaler from the smallest and largest value of each column, learned before.
+    ///
+    /// # Errors
+    /// As [`MinMaxScaler::fit_to`]; also if the lengths differ, a number is not finite or a smallest
+    /// value is above the largest.
+    pub fn from_parts(min: Vec<f64>, max: Vec<f64>, low: f32, high: f32) -> Result<Self> {
+        check_range(low, high)?;
+        if min.len() != max.len() || min.is_empty() {
+            return Err(Error::shape("maxima, one for each minimum", min.len().max(1), max.len()));
+        }
+        let ordered = |(min, max): (&f64, &f64)| (max - min).is_finite() && min <= max;
+        if let Some(column) = min.iter().zip(&max).position(|ends| !ordered(ends)) {
+            let (min, max) = (min[column], max[column]);
+            return Err(Error::Data(format!("column {column} is to range from {min} to {max}")));
+        }
         Ok(Self { min, max, low: f64::from(low), high: f64::from(high) })
     }
 
@@ -120,6 +152,12 @@ impl MinMaxScaler {
         if width == 0.0 { 1.0 } else { width }
     }
 
+    /// What each column is divided by.
+    #[cfg(feature = "onnx")]
+    pub(super) fn widths(&self) -> Vec<f64> {
+        (0..self.min.len()).map(|column| self.width(column)).collect()
+    }
+
     fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         map(x, self.min.len(), |column, v| self.scaled(column, v))
     }
@@ -140,6 +178,14 @@ impl MinMaxScaler {
             (v - self.low) / (self.high - self.low) * self.width(column) + self.min[column]
         })
     }
+}
+
+fn check_range(low: f32, high: f32) -> Result<()> {
+    if low.is_finite() && high.is_finite() && low < high {
+        return Ok(());
+    }
+    let problem = format!("is {low} to {high}: the lower end has to be less than the upper");
+    Err(Error::config("range", problem))
 }
 
 #[cfg(test)]
@@ -169,5 +215,15 @@ mod tests {
         let error = (&back.x() - &digits().x()).iter().fold(0.0, |m: f32, d| m.max(d.abs()));
         assert!(error <= 1e-5, "{error}");
         assert_eq!((scaler.min()[1], scaler.max()[1], scaler.range()), (0.0, 8.0, (0.0, 1.0)));
+    }
+
+    #[test]
+    fn parts_make_the_same_scaler() {
+        let scaler = MinMaxScaler::fit_to(&digits(), -1.0, 2.0).unwrap();
+        let (min, max) = (scaler.min().to_vec(), scaler.max().to_vec());
+        assert_eq!(MinMaxScaler::from_parts(min, max, -1.0, 2.0).unwrap(), scaler);
+        for (min, max) in [(vec![1.0], vec![0.0]), (vec![f64::NAN], vec![0.0]), (vec![], vec![])] {
+            assert!(MinMaxScaler::from_parts(min, max, 0.0, 1.0).is_err());
+        }
     }
 }

@@ -14,6 +14,7 @@ mod permutation;
 mod preprocessing;
 mod preprocessor;
 mod scaler;
+mod scaling;
 mod source;
 mod split;
 mod stream;
@@ -22,18 +23,24 @@ mod table;
 mod targets;
 
 pub use balance::ClassBalance;
+pub(crate) use csv::listed;
 pub use csv_options::{CsvColumn, CsvOptions};
 pub use csv_target::TargetKind;
 pub use dataset::Dataset;
 pub use min_max::MinMaxScaler;
 pub use preprocessing::Preprocessing;
+#[cfg(feature = "onnx")]
+pub(crate) use preprocessing::{Column, Encoding, TargetEncoding};
 pub use preprocessor::{Missing, Preprocessor, Task, Unseen};
 pub use scaler::StandardScaler;
+#[cfg(feature = "onnx")]
+pub(crate) use scaling::Affine;
+pub use scaling::Scaler;
 pub use source::DataSource;
 #[cfg(feature = "parquet")]
 pub use stream::ParquetOptions;
 pub(crate) use stream::{BatchReader, ReadPlan};
-pub use stream::{Batches, DataStream, Files, Scaler};
+pub use stream::{Batches, DataStream, Files};
 pub use table::Table;
 pub(crate) use targets::TargetShape;
 pub use targets::Targets;

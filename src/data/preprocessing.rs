@@ -1,30 +1,53 @@
-//! Fitted preprocessing: how the cells of a table become features and targets.
+//! Fitted preprocessing: how raw rows become features, and outputs values in the target's units.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::csv::{is_missing, number};
 use super::dataset::Dataset;
 use super::preprocessor::{Unseen, unknown};
+use super::scaling::Scaler;
 use super::table::Table;
 use crate::{Error, Result};
 
-/// Turns tables into features and targets as a [`Preprocessor`](super::Preprocessor) has learned it.
+/// Turns raw rows into features, and outputs into the target's units: tables as a
+/// [`Preprocessor`](super::Preprocessor) has learned it, or arrays of numbers by a scaler.
+///
+/// Given to a model by [`Sequential::set_preprocessing`](crate::Sequential::set_preprocessing) it is
+/// saved with it, and predictions then take raw rows.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use unisono::{Preprocessing, StandardScaler};
+///
+/// let raw = array![[1.0, 100.0], [3.0, 300.0]];
+/// let fitted = Preprocessing::from(StandardScaler::fit_array(raw.view())?);
+/// assert_eq!(fitted.transform_array(raw.view())?, array![[-1.0, -1.0], [1.0, 1.0]]);
+/// # Ok::<(), unisono::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
-    pub(super) columns: Vec<Column>,
-    pub(super) target: Option<Target>,
+    /// Of a table; none where there is a scaler.
+    pub(crate) columns: Vec<Column>,
+    /// Of rows of numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scaler: Option<Scaler>,
+    pub(crate) target: Option<Target>,
+    /// Of the values that the model learned, where these were scaled as an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target_scaler: Option<Scaler>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub name: String,
     pub encoding: Encoding,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// (x - mean) / scale; `missing` stands for x where it is missing.
     Number { mean: f32, scale: f32, missing: Option<f32> },
     /// A column for each value; `missing` says whether there may be none.
@@ -32,14 +55,14 @@ pub(super) enum Encoding {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub name: String,
     pub encoding: TargetEncoding,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum TargetEncoding {
+pub(crate) enum TargetEncoding {
     Classes {
         names: Vec<String>,
     },
@@ -50,13 +73,37 @@ pub(super) enum TargetEncoding {
     },
 }
 
+impl<S: Into<Scaler>> From<S> for Preprocessing {
+    /// Scales the columns of an array, which have no names.
+    fn from(scaler: S) -> Self {
+        let scaler = Some(scaler.into());
+        Self { columns: vec![], scaler, target: None, target_scaler: None }
+    }
+}
+
 impl Preprocessing {
-    /// Features that a row becomes: the inputs of a model.
-    pub fn features(&self) -> usize {
-        self.columns.iter().map(|column| column.encoding.width()).sum()
+    pub(super) fn of_table(columns: Vec<Column>, target: Option<Target>) -> Self {
+        Self { columns, scaler: None, target, target_scaler: None }
     }
 
-    /// The features' names: those of the columns, and `column=category`.
+    /// Says by what the target values were scaled that the model learned: predictions are then
+    /// brought back to the values' units.
+    pub fn with_target_scaler(self, scaler: impl Into<Scaler>) -> Self {
+        Self { target_scaler: Some(scaler.into()), ..self }
+    }
+
+    /// The scaler of the features, if it is one and no table's.
+    pub fn scaler(&self) -> Option<&Scaler> {
+        self.scaler.as_ref()
+    }
+
+    /// Features that a row becomes: the inputs of a model.
+    pub fn features(&self) -> usize {
+        let columns = self.columns.iter().map(|column| column.encoding.width()).sum();
+        self.scaler.as_ref().map_or(columns, Scaler::columns)
+    }
+
+    /// The features' names: those of the columns, and `column=category`. A scaler's have none.
     pub fn feature_names(&self) -> Vec<String> {
         let names = |column: &Column| match &column.encoding {
             Encoding::Number { .. } => vec![column.name.clone()],
@@ -87,8 +134,13 @@ impl Preprocessing {
     ///
     /// # Errors
     /// If a column is not there, or a cell is missing, no number or an unseen category where that is
-    /// an error; line and column are in it.
+    /// an error; line and column are in it. Also if it is a scaler, which knows no columns by name.
     pub fn transform(&self, table: &Table) -> Result<Array2<f32>> {
+        if self.scaler.is_some() {
+            let problem = "is a scaler of numbers, which knows no columns by name: take \
+                           `transform_array`";
+            return Err(Error::config("preprocessing", problem));
+        }
         let mut x = Array2::zeros((table.rows(), self.features()));
         let mut first = 0;
         for Column { name, encoding } in &self.columns {
@@ -101,6 +153,41 @@ impl Preprocessing {
             first += encoding.width();
         }
         Ok(x)
+    }
+
+    /// Computes the features of every row of an array of raw numbers, whose columns are those of the
+    /// table without the target, or those that the scaler was fitted on. NaN stands for what is
+    /// missing in a table.
+    ///
+    /// # Shapes
+    /// x: rows x columns; result: rows x features.
+    ///
+    /// # Errors
+    /// If there is another number of columns, one of them holds categories, or a value is missing or
+    /// infinite where that is an error.
+    pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        if let Some(scaler) = &self.scaler {
+            super::targets::check_finite(x, "raw rows", None)?;
+            return scaler.transform_array(x);
+        }
+        if x.ncols() != self.columns.len() {
+            return Err(Error::shape("columns of raw rows", self.columns.len(), x.ncols()));
+        }
+        let mut y = x.to_owned();
+        for (Column { name, encoding }, mut y) in self.columns.iter().zip(y.columns_mut()) {
+            let Encoding::Number { mean, scale, missing } = encoding else {
+                return Err(Error::config("preprocessing", holds_text(name)));
+            };
+            for (row, y) in y.iter_mut().enumerate() {
+                let value = if y.is_nan() { missing.unwrap_or(*y) } else { *y };
+                if !value.is_finite() {
+                    let problem = format!("raw rows: row {row}, column {name:?} is {value}");
+                    return Err(Error::Data(problem));
+                }
+                *y = (value - mean) / scale;
+            }
+        }
+        Ok(y)
     }
 
     /// Makes a data set of a table: features and target. A target of values is standardised.
@@ -138,34 +225,18 @@ impl Preprocessing {
     }
 
     /// Brings a model's outputs back to the target's units; classes' scores stay as they are.
-    pub fn restore(&self, mut y: Array2<f32>) -> Array2<f32> {
+    ///
+    /// # Errors
+    /// If the target's scaler was fitted on another number of columns, or a value is too large for
+    /// f32.
+    pub fn restore(&self, mut y: Array2<f32>) -> Result<Array2<f32>> {
         if let Some(Target { encoding: TargetEncoding::Values { mean, scale }, .. }) = &self.target
         {
             y.mapv_inplace(|y| y * scale + mean);
         }
-        y
-    }
-
-    /// Mean and scale of each column, where all are numbers.
-    #[cfg(feature = "onnx")]
-    pub(crate) fn numbers(&self) -> Result<Vec<(f32, f32)>> {
-        let moments = |column: &Column| match &column.encoding {
-            Encoding::Number { mean, scale, .. } => Ok((*mean, *scale)),
-            Encoding::Category { .. } => {
-                let problem = "holds categories, which are text: export without preprocessing";
-                let name = &column.name;
-                Err(Error::config("preprocessing", format!("column {name:?} {problem}")))
-            }
-        };
-        self.columns.iter().map(moments).collect()
-    }
-
-    /// Mean and scale of a target of values.
-    #[cfg(feature = "onnx")]
-    pub(crate) fn target_moments(&self) -> Option<(f32, f32)> {
-        match self.target.as_ref()?.encoding {
-            TargetEncoding::Values { mean, scale } => Some((mean, scale)),
-            TargetEncoding::Classes { .. } => None,
+        match &self.target_scaler {
+            Some(scaler) => scaler.inverse_transform_array(y.view()),
+            None => Ok(y),
         }
     }
 
@@ -173,6 +244,16 @@ impl Preprocessing {
     pub(crate) fn check(&self, inputs: usize, outputs: usize) -> Result<()> {
         if self.features() != inputs {
             return Err(Error::shape("features of the preprocessing", inputs, self.features()));
+        }
+        if self.scaler.is_some() && !self.columns.is_empty() {
+            let problem = "expected columns of a table or a scaler, found both";
+            return Err(Error::Data(format!("preprocessing: {problem}")));
+        }
+        if let Some(scaler) = &self.target_scaler
+            && scaler.columns() != outputs
+        {
+            let what = "columns of the target's scaler";
+            return Err(Error::shape(what, outputs, scaler.columns()));
         }
         if let Some(names) = self.class_names()
             && names.len() > outputs.max(2)
@@ -231,4 +312,9 @@ impl Encoding {
             }
         }
     }
+}
+
+/// Why a column is not among an array's numbers.
+pub(crate) fn holds_text(name: &str) -> String {
+    format!("column {name:?} holds categories, which are text: give a table")
 }

@@ -1,6 +1,6 @@
 //! From tables of text to numbers: what is to be done, and fitting it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::csv::{is_missing, number, shown};
 use super::preprocessing::{Column, Encoding, Preprocessing, Target, TargetEncoding};
@@ -46,8 +46,15 @@ pub enum Unseen {
 /// Most distinct whole numbers of a target that is taken for classes.
 const MOST_GUESSED_CLASSES: usize = 20;
 
+/// Share of numbers from which a column of many is meant to hold nothing else.
+const MEANT_AS_NUMBERS: f64 = 0.9;
+
 /// Turns a [`Table`] into features and targets: numbers are standardised, text becomes one column a
 /// category (one-hot, the most frequent first), the target classes or values.
+///
+/// A column of many numbers with a few other texts in it is an error that names the first of these: it
+/// is a slip of the pen more often than categories, which it becomes when
+/// [`categories`](Self::categories) names it.
 ///
 /// [`fit`](Self::fit) learns means, categories and classes from some rows; the [`Preprocessing`] that
 /// comes out applies them to any. Given to [`Sequential::set_preprocessing`](crate::Sequential), it is
@@ -140,7 +147,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// If a named column is not there, no feature is left, or a value is missing or no number where
-    /// there should be one.
+    /// there should be one; line and column are in it.
     pub fn fit(&self, table: &Table) -> Result<Preprocessing> {
         if let Missing::Constant(value) = self.missing
             && !value.is_finite()
@@ -162,7 +169,7 @@ impl Preprocessor {
             return Err(Error::config("columns", problem));
         }
         let target = self.target.as_ref().map(|name| self.fit_target(table, name)).transpose()?;
-        Ok(Preprocessing { columns, target })
+        Ok(Preprocessing::of_table(columns, target))
     }
 
     fn column(&self, table: &Table, name: &str) -> Result<Column> {
@@ -186,6 +193,9 @@ impl Preprocessor {
                 Encoding::Number { mean, scale, missing }
             }
             _ => {
+                if !self.categories.iter().any(|it| it == name) {
+                    refuse_slips(table, name, cells)?;
+                }
                 let mut values = by_frequency(known);
                 values.truncate(self.most_categories.unwrap_or(50));
                 let missing = self.missing != Missing::Error;
@@ -228,6 +238,28 @@ impl Preprocessor {
             TargetEncoding::Values { mean, scale }
         };
         Ok(Target { name: name.to_owned(), encoding })
+    }
+}
+
+/// Refuses a column that is all but a few of its cells numbers, and of too many values for categories.
+fn refuse_slips(table: &Table, name: &str, cells: &[String]) -> Result<()> {
+    let known = || cells.iter().enumerate().filter(|(_, cell)| !is_missing(cell));
+    let numbers = known().filter(|(_, cell)| number(cell).is_ok());
+    let distinct: HashSet<&String> = numbers.clone().map(|(_, cell)| cell).collect();
+    let share = numbers.count() as f64 / known().count().max(1) as f64;
+    if share < MEANT_AS_NUMBERS || distinct.len() <= MOST_GUESSED_CLASSES {
+        return Ok(());
+    }
+    match known().find(|(_, cell)| number(cell).is_err()) {
+        Some((row, cell)) => {
+            let problem = format!(
+                "{} is not a number, and most of the others are: mend it, or name the column in \
+                 `categories`",
+                shown(cell)
+            );
+            Err(table.wrong(row, name, &problem))
+        }
+        None => Ok(()),
     }
 }
 

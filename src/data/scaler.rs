@@ -22,10 +22,26 @@ use crate::{Error, Result};
 /// # assert_eq!(test.rows(), 30);
 /// # Ok::<(), unisono::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct StandardScaler {
     mean: Vec<f64>,
     scale: Vec<f64>,
+}
+
+/// A scaler as a file has it, to be checked.
+#[derive(serde::Deserialize)]
+struct Parts {
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl TryFrom<Parts> for StandardScaler {
+    type Error = Error;
+
+    fn try_from(parts: Parts) -> Result<Self> {
+        Self::from_parts(parts.mean, parts.scale)
+    }
 }
 
 impl StandardScaler {

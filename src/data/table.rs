@@ -1,9 +1,13 @@
 //! Tables of text, as people have them in CSV files.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use ndarray::Array2;
+
+use super::csv::number;
 use super::csv_records::Records;
 use super::permutation::permutation;
 use super::split::test_rows;
@@ -64,10 +68,9 @@ impl Table {
             return Err(records.wrong("expected a header with the columns' names, found nothing"));
         }
         let columns: Vec<String> = records.record.iter().map(str::to_owned).collect();
-        for (index, name) in columns.iter().enumerate() {
-            if columns[..index].contains(name) {
-                return Err(records.wrong(format!("two columns are called {name:?}: rename one")));
-            }
+        let mut seen = HashSet::new();
+        if let Some(name) = columns.iter().find(|&name| !seen.insert(name)) {
+            return Err(records.wrong(format!("two columns are called {name:?}: rename one")));
         }
         let mut cells = vec![vec![]; columns.len()];
         let mut lines = vec![];
@@ -104,6 +107,17 @@ impl Table {
             let problem = format!("expected a column {name:?}, found {known}");
             Error::Parse { origin: self.origin.clone(), line: Some(1), problem }
         })
+    }
+
+    /// The cells of some columns as numbers.
+    pub(crate) fn numbers(&self, names: &[String]) -> Result<Array2<f32>> {
+        let mut x = Array2::zeros((self.rows(), names.len()));
+        for (name, mut x) in names.iter().zip(x.columns_mut()) {
+            for (row, cell) in self.column(name)?.iter().enumerate() {
+                x[row] = number(cell).map_err(|problem| self.wrong(row, name, &problem))?;
+            }
+        }
+        Ok(x)
     }
 
     /// Takes some rows, in the given order.

@@ -1,6 +1,6 @@
 //! Buffers that lie as the parameters do, as named tensors in a safetensors file and back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -33,8 +33,9 @@ impl Writer {
     /// The file, with JSON under `key` in its metadata.
     pub fn finish(&self, key: &str, json: String) -> Result<Vec<u8>> {
         let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(self.tensors.len());
+        let mut seen = HashSet::new();
         for (name, shape, bytes) in &self.tensors {
-            if views.iter().any(|(known, _)| known == name) {
+            if !seen.insert(name) {
                 return Err(Error::Data(format!("two parameters are called {name}")));
             }
             views.push((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(wrong)?));
@@ -113,9 +114,10 @@ impl<'a> Reader<'a> {
             layer.tensors().into_iter().map(move |tensor| format!("{index}.{}", tensor.name))
         };
         let names: Vec<String> = layers.iter().enumerate().flat_map(names).collect();
-        match self.tensors.iter().find(|(name, _)| !names.iter().any(|known| known == name)) {
+        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+        match self.tensors.iter().find(|(name, _)| !known.contains(name)) {
             Some((name, _)) => {
-                let names = names.join(", ");
+                let names = crate::data::listed(&names);
                 Err(Error::Data(format!("tensor {name:?}: not of this model, which has {names}")))
             }
             None => Ok(()),

@@ -46,7 +46,8 @@ pub enum StopReason {
     Interrupted,
 }
 
-/// Everything that training reports. It prints as a table, in which `*` marks the best epoch.
+/// Everything that training reports. It prints as a table, in which `*` marks the best epoch, with a
+/// summary of that epoch below.
 ///
 /// # Examples
 /// ```no_run
@@ -92,6 +93,23 @@ impl EpochReport {
             Some(self.seconds),
             Some(self.rows_per_s),
         ]
+    }
+
+    /// The epoch in a line, what it is judged by first.
+    fn summary(&self) -> String {
+        let mut text = format!("best epoch {}:", self.epoch);
+        for (name, figure, digits) in [
+            ("val_loss", self.val_loss, 6),
+            ("val_accuracy", self.val_accuracy, 4),
+            ("loss", Some(self.loss), 6),
+            ("accuracy", self.accuracy, 4),
+        ] {
+            if figure.is_some() {
+                let comma = if text.ends_with(':') { "" } else { "," };
+                text.push_str(&format!("{comma} {name} {}", fixed(figure, digits)));
+            }
+        }
+        text
     }
 
     /// All figures as text, absent ones empty, numbers with as many digits as it takes to read the
@@ -255,7 +273,8 @@ impl fmt::Display for History {
             self.stopped,
             plural(threads),
             plural(shards)
-        )
+        )?;
+        self.best().map_or(Ok(()), |best| write!(f, "\n{}", best.summary()))
     }
 }
 
@@ -293,7 +312,8 @@ epoch      loss  accuracy  val_loss  val_accuracy     lr  seconds  rows/s
     1  0.500000    0.8000  0.611111        0.7750  0.001    0.053   19048
     2  0.285714    0.8643  0.500000        0.8286  0.001    0.053   19048 *
     3  0.200000    0.8900  0.611111        0.8500  0.001    0.053   19048
-3 epochs, all epochs done; 2 threads, 16 shards";
+3 epochs, all epochs done; 2 threads, 16 shards
+best epoch 2: val_loss 0.500000, val_accuracy 0.8286, loss 0.285714, accuracy 0.8643";
         assert_eq!(example(3).to_string(), expected);
     }
 
@@ -304,7 +324,8 @@ epoch      loss  accuracy  val_loss  val_accuracy     lr  seconds  rows/s
         (report.accuracy, report.val_loss, report.val_accuracy) = (None, None, None);
         let text = history.to_string();
         assert!(text.starts_with("epoch      loss     lr"), "{text}");
-        assert!(text.ends_with("1 epoch, all epochs done; 2 threads, 16 shards"), "{text}");
+        let last = "1 epoch, all epochs done; 2 threads, 16 shards\nbest epoch 1: loss 0.200000";
+        assert!(text.ends_with(last), "{text}");
     }
 
     #[test]

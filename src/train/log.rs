@@ -11,6 +11,10 @@ use crate::{Error, Result};
 /// Writes a line for each epoch to a file, as soon as the epoch is over: CSV with the columns of
 /// [`History::write_csv`](crate::History::write_csv), or an object of JSON.
 ///
+/// A file that is there is written on at its end. A run that goes on from a checkpoint finds there what
+/// it wrote before: of the epochs that it runs again the lines are replaced, so that each epoch has
+/// one, and so is a line that was cut off.
+///
 /// # Examples
 /// ```
 /// use unisono::{Activation, Adam, CrossEntropy, EpochLog, Sequential, TrainConfig, datasets};
@@ -33,6 +37,7 @@ pub struct EpochLog {
     path: PathBuf,
     file: File,
     format: Format,
+    begun: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,18 +46,27 @@ enum Format {
     JsonLines,
 }
 
+impl Format {
+    /// The epoch of a line that was written before.
+    fn epoch(self, line: &[u8]) -> Option<usize> {
+        let line = std::str::from_utf8(line).ok()?;
+        match self {
+            Self::Csv => line.split(',').next()?.parse().ok(),
+            Self::JsonLines => {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                line["epoch"].as_u64()?.try_into().ok()
+            }
+        }
+    }
+}
+
 impl EpochLog {
-    /// Writes CSV to a file; a file that is there is written on at its end, so that a resumed run
-    /// goes on in it.
+    /// Writes CSV to a file, at the end of one that is there.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn csv(path: impl AsRef<Path>) -> Result<Self> {
-        let mut log = Self::open(path.as_ref(), Format::Csv)?;
-        if log.file.metadata().map_err(|error| log.failed(error))?.len() == 0 {
-            log.line(&EpochReport::FIGURES.join(","))?;
-        }
-        Ok(log)
+        Self::open(path.as_ref(), Format::Csv)
     }
 
     /// Writes lines of JSON to a file, at the end of one that is there.
@@ -66,7 +80,29 @@ impl EpochLog {
     fn open(path: &Path, format: Format) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file, format })
+        Ok(Self { path: path.to_owned(), file, format, begun: false })
+    }
+
+    /// Cuts off what a run that was killed had written beyond where it now goes on, and begins CSV
+    /// with its header.
+    fn begin(&mut self, epoch: usize) -> Result<()> {
+        let text = std::fs::read(&self.path).map_err(|error| self.failed(error))?;
+        let mut end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        while end > 0 && epoch > 1 {
+            let line =
+                text[..end - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            match self.format.epoch(&text[line..end]) {
+                Some(logged) if logged >= epoch => end = line,
+                _ => break,
+            }
+        }
+        if end < text.len() {
+            self.file.set_len(end as u64).map_err(|error| self.failed(error))?;
+        }
+        if end == 0 && self.format == Format::Csv {
+            self.line(&EpochReport::FIGURES.join(","))?;
+        }
+        Ok(())
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
@@ -80,6 +116,9 @@ impl EpochLog {
 
 impl Observer for EpochLog {
     fn epoch(&mut self, report: &EpochReport, _: usize) -> Result<Flow> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.begin(report.epoch)?;
+        }
         let text = match self.format {
             Format::Csv => report.record().join(","),
             Format::JsonLines => json(report),
@@ -132,6 +171,32 @@ mod tests {
         let mut expected = vec![];
         history.to_csv(&mut expected).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_has_a_line_for_each_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        type Open = fn(&Path) -> Result<EpochLog>;
+        let formats: [(Open, &str); 2] =
+            [(|path| EpochLog::csv(path), "log.csv"), (|path| EpochLog::json_lines(path), "log")];
+        for (open, name) in formats {
+            let path = folder.path().join(name);
+            let write = |epochs: std::ops::RangeInclusive<usize>| {
+                let mut log = open(&path).unwrap();
+                for epoch in epochs {
+                    log.epoch(&report(epoch), 9).unwrap();
+                }
+                std::fs::read_to_string(&path).unwrap()
+            };
+            let whole = write(1..=5);
+            // Killed after its fifth epoch, in the middle of a line, it goes on with the fourth.
+            std::fs::write(&path, format!("{whole}{}", &whole[whole.len() - 20..whole.len() - 9]))
+                .unwrap();
+            assert_eq!(write(4..=5), whole);
+            let lines = whole.lines().count();
+            // Another run stands behind the first.
+            assert_eq!(write(1..=2).lines().count(), lines + 2);
+        }
     }
 
     #[test]

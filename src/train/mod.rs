@@ -15,6 +15,7 @@ mod plan;
 #[cfg(feature = "plot")]
 mod plot;
 pub(crate) mod pool;
+mod progress;
 mod resume;
 mod shards;
 mod step;
@@ -28,10 +29,11 @@ pub use config::TrainConfig;
 pub use history::{EpochReport, History, StopReason};
 pub use live::LiveModel;
 pub use log::EpochLog;
-pub use observer::{Flow, Observer, Progress, StepReport};
+pub use observer::{Flow, Observer, StepReport};
 pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
 pub(crate) use pool::{catch, cores};
+pub use progress::Progress;
 pub use shards::block_rows;
 pub use step::{Phase, PhaseClock};
 #[cfg(feature = "tensorboard")]

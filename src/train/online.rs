@@ -1,9 +1,10 @@
 //! Training on data as they arrive.
 
-use super::{EpochReport, TrainConfig, Trainer};
+use super::live::Publisher;
+use super::{EpochReport, LiveModel, TrainConfig, Trainer};
 use crate::Result;
 use crate::aligned::Aligned;
-use crate::data::Dataset;
+use crate::data::DataSource;
 use crate::model::Sequential;
 use crate::optim::ScheduleState;
 
@@ -32,6 +33,7 @@ pub struct OnlineTrainer<'a> {
     config: TrainConfig,
     state: Option<State>,
     sets: usize,
+    publisher: Option<Publisher>,
 }
 
 /// What one data set leaves to the next.
@@ -56,15 +58,16 @@ impl<'a> OnlineTrainer<'a> {
             ..config.clone()
         };
         config.check()?;
-        Ok(Self { model, config, state: None, sets: 0 })
+        Ok(Self { model, config, state: None, sets: 0, publisher: None })
     }
 
-    /// Goes through the data once.
+    /// Goes through a data set or a stream once.
     ///
     /// # Errors
     /// As [`train_parallel`](crate::train_parallel); the model then keeps its last good parameters.
-    pub fn partial_fit(&mut self, data: &Dataset) -> Result<EpochReport> {
-        let mut trainer = Trainer::new(self.model, data, &self.config)?;
+    pub fn partial_fit<'d>(&mut self, data: impl Into<DataSource<'d>>) -> Result<EpochReport> {
+        let mut trainer = Trainer::new(self.model, data.into(), &self.config)?;
+        trainer.publisher = self.publisher.take();
         trainer.epoch.done = self.sets;
         if let Some(State { slots, steps, schedule }) = self.state.take() {
             trainer.stepper.slots = slots;
@@ -72,10 +75,18 @@ impl<'a> OnlineTrainer<'a> {
             trainer.schedule = schedule;
         }
         let report = trainer.epoch();
-        let Trainer { stepper, schedule, .. } = trainer;
+        let Trainer { stepper, schedule, publisher, .. } = trainer;
+        self.publisher = publisher;
         self.state = Some(State { slots: stepper.slots, steps: stepper.steps, schedule });
         self.sets += 1;
         report
+    }
+
+    /// A handle by which other threads predict with the newest parameters while data are learned from
+    /// and between them, as [`Trainer::live`] gives one.
+    pub fn live(&mut self, every_steps: u64) -> LiveModel {
+        let publisher = self.publisher.get_or_insert_with(|| Publisher::new(self.model));
+        publisher.handle(self.model, every_steps)
     }
 
     /// The model as it stands.

@@ -82,7 +82,7 @@ pub struct Trainer<'a> {
     pub(super) stopped: Option<StopReason>,
     wants_steps: bool,
     pub(super) due: Option<Due>,
-    publisher: Option<Publisher>,
+    pub(super) publisher: Option<Publisher>,
 }
 
 /// How far the current epoch has come.
@@ -322,6 +322,7 @@ impl<'a> Trainer<'a> {
             epoch: self.epoch.done + 1,
             step: self.epoch.step,
             steps,
+            epochs: config.epochs,
             rows: count,
             loss: loss / normalizer,
             lr,

@@ -152,11 +152,26 @@ pub fn example(name: &str) -> PathBuf {
     let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !path.exists() {
         let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--example", name]);
+        build.args(["build", "--example", name, "--features", &features()]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
         assert!(build.status().unwrap().success(), "{name} does not build");
     }
     path
+}
+
+/// The crate's features that this test has, as cargo takes them.
+fn features() -> String {
+    let all = [
+        ("plot", cfg!(feature = "plot")),
+        ("png", cfg!(feature = "png")),
+        ("onnx", cfg!(feature = "onnx")),
+        ("tensorboard", cfg!(feature = "tensorboard")),
+        ("npy", cfg!(feature = "npy")),
+        ("parquet", cfg!(feature = "parquet")),
+        ("parquet-zstd", cfg!(feature = "parquet-zstd")),
+    ];
+    let on: Vec<&str> = all.iter().filter(|feature| feature.1).map(|feature| feature.0).collect();
+    on.join(",")
 }

@@ -13,7 +13,6 @@ mod npy_array;
 mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet_column;
-mod scaling;
 mod window;
 
 use std::fmt;
@@ -28,9 +27,8 @@ use self::chunk::Chunk;
 pub use self::files::Files;
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetOptions;
-pub use self::scaling::Scaler;
 use super::targets::check_finite;
-use super::{CsvOptions, TargetShape};
+use super::{CsvOptions, Scaler, TargetShape};
 use crate::{Error, Result};
 
 /// Bytes of features that a shuffling window holds unless told.
@@ -159,8 +157,10 @@ impl DataStream {
     }
 
     fn new(files: Vec<PathBuf>, format: Format, facts: Facts) -> Result<Self> {
-        if facts.rows.iter().all(|&rows| rows == 0) {
-            return Err(Error::shape("rows of the stream", "at least one", 0));
+        let rows = facts.rows.iter().try_fold(0_usize, |all, &rows| all.checked_add(rows));
+        if rows.is_none_or(|rows| rows == 0 || isize::try_from(rows).is_err()) {
+            let found = rows.map_or("more than can be counted".into(), |rows| rows.to_string());
+            return Err(Error::shape("rows of the stream", "at least one", found));
         }
         let window = (WINDOW_BYTES / (4 * facts.columns)).max(1);
         Ok(Self { source: Arc::new(Source { files, format, facts }), window, scaler: None })

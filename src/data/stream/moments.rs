@@ -58,11 +58,12 @@ impl Moments {
 }
 
 impl DataStream {
-    /// Hands all rows to `take`, in the files' order.
+    /// Hands all rows to `take`, in the files' order and unscaled.
     fn scan(&self, mut take: impl FnMut(&Chunk)) -> Result<()> {
-        let mut chunk = self.empty_chunk();
-        for file in 0..self.files().len() {
-            self.read_file(file, &mut chunk, |chunk| {
+        let raw = Self { scaler: None, ..self.clone() };
+        let mut chunk = raw.empty_chunk();
+        for file in 0..raw.files().len() {
+            raw.read_file(file, &mut chunk, |chunk| {
                 take(chunk);
                 Ok::<(), Error>(())
             })?;
@@ -72,7 +73,8 @@ impl DataStream {
 }
 
 impl StandardScaler {
-    /// Learns mean and scale of each column of a stream's features, in one pass over the files.
+    /// Learns mean and scale of each column of a stream's features as they stand in the files, in one
+    /// pass over these.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -89,8 +91,8 @@ impl StandardScaler {
 }
 
 impl MinMaxScaler {
-    /// Learns the ends of each column of a stream's features, in one pass over the files, to scale it
-    /// to `low..=high`.
+    /// Learns the ends of each column of a stream's features as they stand in the files, in one pass
+    /// over these, to scale it to `low..=high`.
     ///
     /// # Errors
     /// If a file cannot be read, or the range is empty.
@@ -136,11 +138,15 @@ mod tests {
             let stream = stream(folder.path(), &data);
             let found = StandardScaler::fit_stream(&stream).unwrap();
             let expected = StandardScaler::fit(&data).unwrap();
+            let scale = found.scale().to_vec();
             for column in 0..data.features() {
                 let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * b.abs();
                 assert!(close(found.mean()[column], expected.mean()[column]), "column {column}");
                 assert!(close(found.scale()[column], expected.scale()[column]), "column {column}");
             }
+            // A scaler takes the place of one that the stream has: the files' values count.
+            let stream = stream.scaled(found).unwrap();
+            assert_eq!(StandardScaler::fit_stream(&stream).unwrap().scale(), scale);
             let found = MinMaxScaler::fit_stream(&stream, 0.0, 1.0).unwrap();
             assert_eq!(found, MinMaxScaler::fit(&data).unwrap());
         }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use super::chunk::Chunk;
@@ -140,13 +142,46 @@ fn sorted(classes: BTreeSet<String>) -> Vec<String> {
     names
 }
 
-fn open_file(path: &Path) -> Result<SerializedFileReader<File>> {
+fn open_file(path: &Path) -> Result<SerializedFileReader<Whole>> {
     let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-    SerializedFileReader::new(file).map_err(|error| wrong(path, error.to_string()))
+    let size = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
+    SerializedFileReader::new(Whole { file, size }).map_err(|error| wrong(path, error.to_string()))
+}
+
+/// A file that gives no more bytes than it has, for those asked of a [`File`] are reserved first.
+struct Whole {
+    file: File,
+    size: u64,
+}
+
+impl Length for Whole {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for Whole {
+    type T = BufReader<File>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.file.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
+            let problem = format!("{length} bytes at {start} of a file of {}", self.size);
+            return Err(parquet::errors::ParquetError::EOF(problem));
+        }
+        self.file.get_bytes(start, length)
+    }
 }
 
 pub(super) fn wrong(path: &Path, problem: impl Into<String>) -> Error {
-    Error::Parse { origin: path.display().to_string(), line: None, problem: problem.into() }
+    let mut problem = problem.into();
+    if problem.ends_with("compile time: zstd") {
+        problem.push_str("; compile with the feature `parquet-zstd`, or save as Snappy");
+    }
+    Error::Parse { origin: path.display().to_string(), line: None, problem }
 }
 
 impl ParquetFormat {
@@ -195,7 +230,7 @@ impl ParquetFormat {
     fn find_classes(
         &self,
         path: &Path,
-        reader: &SerializedFileReader<File>,
+        reader: &SerializedFileReader<Whole>,
         classes: &mut BTreeSet<String>,
     ) -> Result<()> {
         let (mut row, mut cells) = (0, Cells::default());
@@ -230,7 +265,7 @@ impl ParquetFormat {
     fn column(
         &self,
         path: &Path,
-        reader: &SerializedFileReader<File>,
+        reader: &SerializedFileReader<Whole>,
         group: usize,
         column: usize,
     ) -> Result<ColumnCells> {
@@ -287,7 +322,7 @@ fn unfit(column: &ColumnDescriptor, text_fits: bool) -> Option<String> {
 struct ParquetRows {
     path: PathBuf,
     format: ParquetFormat,
-    reader: SerializedFileReader<File>,
+    reader: SerializedFileReader<Whole>,
     /// The next group of rows.
     group: usize,
     /// Those of the current group: the features', then the target's.

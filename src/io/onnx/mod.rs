@@ -2,6 +2,7 @@
 
 mod graph;
 mod proto;
+mod raw;
 
 use std::path::Path;
 
@@ -17,9 +18,13 @@ use graph::Builder;
 /// What goes into an ONNX file beside the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OnnxOptions {
-    /// Whether the input is the raw columns of numbers of a table, and the output of a regression in
-    /// its units: the model's preprocessing becomes part of the graph. It may have no categories, for
-    /// these are text.
+    /// Whether the model's preprocessing becomes part of the graph: inputs are then raw rows, and
+    /// outputs of a regression in its units.
+    ///
+    /// Input `x` has the columns of numbers, in their order, with NaN for what is missing. A column
+    /// `NAME` of categories is an input `x.NAME` of one text a row (rows x 1). Categories that are
+    /// unknown or missing are zeros in all their columns; where nothing may be missing and unknown
+    /// ones are errors, both are errors of the runtime.
     pub preprocessing: bool,
     /// Whether a softmax or sigmoid at the model's end is left out, so that the outputs are logits.
     pub logits: bool,
@@ -27,15 +32,16 @@ pub struct OnnxOptions {
 
 impl Sequential {
     /// The model as an ONNX file (opset 17, IR version 8), with any number of rows: input `x` is
-    /// rows x inputs, output `y` rows x outputs, both f32. Dropout, which does nothing in use, is left
-    /// out; parameters have the names of [`weight_names`](Self::weight_names).
+    /// rows x inputs, output `y` rows x outputs, both f32; for raw rows see
+    /// [`OnnxOptions::preprocessing`]. Dropout, which does nothing in use, is left out; parameters have
+    /// the names of [`weight_names`](Self::weight_names).
     ///
     /// # Errors
     /// If a layer is one of your own, which ONNX does not know, or the preprocessing is asked for and
-    /// missing or has categories.
+    /// missing.
     ///
     /// # Source
-    /// The ONNX operators' specification, opset 17.
+    /// The ONNX operators' specification, opset 17, and that of its domain `ai.onnx.ml`, opset 3.
     ///
     /// # Examples
     /// ```
@@ -49,7 +55,9 @@ impl Sequential {
         let mut graph = Builder::default();
         let last = self.layers.len() - 1;
         if options.preprocessing {
-            graph.standardize(self.needed_preprocessing()?.numbers()?);
+            graph.raw_rows(self.needed_preprocessing()?);
+        } else {
+            graph.input("x", self.inputs());
         }
         for (index, layer) in self.layers.iter().enumerate() {
             let ends =
@@ -58,12 +66,10 @@ impl Sequential {
                 self.add_layer(&mut graph, index, layer)?;
             }
         }
-        if options.preprocessing
-            && let Some((mean, scale)) = self.needed_preprocessing()?.target_moments()
-        {
-            graph.restore(mean, scale);
+        if options.preprocessing {
+            graph.restore(self.needed_preprocessing()?);
         }
-        Ok(graph.finish(self.inputs(), self.outputs()).encode_to_vec())
+        Ok(graph.finish(self.outputs()).encode_to_vec())
     }
 
     /// Writes what [`to_onnx`](Self::to_onnx) gives to a file, whole or not at all.
@@ -147,13 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn text_in_the_preprocessing_is_an_error() {
+    fn text_is_an_input_of_its_own() {
         let asked = OnnxOptions { preprocessing: true, ..OnnxOptions::default() };
         assert!(model().to_onnx(asked).unwrap_err().to_string().contains("set_preprocessing"));
         let table = Table::from_csv_text("a,b,y\n1,u,0\n2,v,1\n").unwrap();
         let mut model = Sequential::builder(3).dense(2, Activation::Softmax).build(1).unwrap();
         model.set_preprocessing(Preprocessor::new().target("y").fit(&table).unwrap()).unwrap();
-        let error = model.to_onnx(asked).unwrap_err().to_string();
-        assert!(error.contains("column \"b\""), "{error}");
+        let model = proto::Model::decode(&model.to_onnx(asked).unwrap()[..]).unwrap();
+        let domains: Vec<&str> = model.opset_import.iter().map(|set| &*set.domain).collect();
+        assert_eq!(domains, ["", graph::ML]);
+        let names: Vec<_> =
+            model.graph.unwrap().input.into_iter().map(|input| input.name).collect();
+        assert_eq!(names, ["x", "x.b"]);
     }
 }

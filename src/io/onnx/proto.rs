@@ -50,6 +50,9 @@ pub(super) struct Node {
     pub op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
+    /// Empty for ONNX's own operators.
+    #[prost(string, tag = "7")]
+    pub domain: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -60,7 +63,9 @@ pub(super) struct Attribute {
     pub f: f32,
     #[prost(int64, tag = "3")]
     pub i: i64,
-    /// 1 for `f`, 2 for `i`.
+    #[prost(string, repeated, tag = "9")]
+    pub strings: Vec<String>,
+    /// 1 for `f`, 2 for `i`, 8 for `strings`.
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
@@ -69,7 +74,7 @@ pub(super) struct Attribute {
 pub(super) struct Tensor {
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    /// 1 for f32.
+    /// 1 for f32, 7 for i64, 8 for strings, 11 for f64.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
     #[prost(string, tag = "8")]
