@@ -4,7 +4,7 @@
 //! sixteen; turned over, all are used, and no maximum or sum runs across lanes. The arithmetic is
 //! that of [`super::cross_entropy`], sums in the same tree, so the bits are the same.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x8, f32x16, prelude::*};
 
 use super::LossRows;
 use crate::rows::LANES;
@@ -32,33 +32,60 @@ pub(super) fn one_hot<S: Simd>(
     for ((values, classes), logits) in blocks {
         let mut turned = [[0.0; LANES]; MOST_CLASSES];
         let z = &mut turned[..cols];
+        for (z, column) in z.iter_mut().zip(columns(simd, &logits[..classes.len()])) {
+            column.store_array(z);
+        }
         let (mut class, mut factors) = ([0.0; LANES], [1.0; LANES]);
-        for (i, (&label, row)) in classes.iter().zip(logits).enumerate().take(LANES) {
-            for (z, &v) in z.iter_mut().zip(row) {
-                z[i] = v;
-            }
+        for (i, &label) in classes.iter().enumerate().take(LANES) {
             class[i] = label as f32;
-            factors[i] = weights.map_or(1.0, |w| w[label as usize]);
+        }
+        if let Some(weights) = weights {
+            for (factor, &label) in factors.iter_mut().zip(classes) {
+                *factor = weights[label as usize];
+            }
         }
         let class = f32x16::load_array(simd, class);
         let (sum, own, right) = exponentials(simd, z, class);
         correct += (right & ((1 << classes.len()) - 1)).count_ones() as usize;
         if let Some(grad) = grads.as_mut().and_then(Iterator::next) {
             let scale = f32x16::load_array(simd, factors) * block.scale;
-            gradients(simd, z, class, scale, scale / sum);
-            for (i, row) in grad.iter_mut().enumerate().take(LANES) {
-                *row = [0.0; LANES];
-                for (g, z) in row.iter_mut().zip(&*z) {
-                    *g = z[i];
-                }
-            }
+            let z = gradients(simd, z, class, scale, scale / sum);
+            store_rows(simd, z, grad);
         }
         let (logs, own) = (ln(simd, sum).to_array(), own.to_array());
-        for (i, value) in values.iter_mut().enumerate().take(LANES) {
-            *value = f64::from(factors[i]) * (f64::from(logs[i]) - f64::from(own[i]));
-        }
+        let losses: [f64; LANES] = std::array::from_fn(|i| {
+            f64::from(factors[i]) * (f64::from(logs[i]) - f64::from(own[i]))
+        });
+        let count = values.len();
+        values.copy_from_slice(&losses[..count]);
     }
     correct
+}
+
+/// The first eight columns of sixteen rows; zeros for rows that are not there. In registers, for a
+/// vector that is read back from sixteen single stores waits for all of them.
+#[inline(always)]
+fn columns<S: Simd>(simd: S, rows: &[[f32; LANES]]) -> [f32x16<S>; MOST_CLASSES] {
+    let row = |i: usize| match rows.get(i) {
+        Some(row) => f32x16::load_array_ref(simd, row),
+        None => f32x16::splat(simd, 0.0),
+    };
+    let mut pairs = [f32x16::splat(simd, 0.0); MOST_CLASSES];
+    for (i, pair) in pairs.iter_mut().enumerate() {
+        *pair = row(i).zip_low(row(i + 8));
+    }
+    (0..3).fold(pairs, |pairs, _| interleaved(pairs))
+}
+
+/// Interleaves vector i and vector i + 4 into vectors 2i and 2i + 1.
+#[inline(always)]
+fn interleaved<S: Simd>(v: [f32x16<S>; MOST_CLASSES]) -> [f32x16<S>; MOST_CLASSES] {
+    let mut out = v;
+    for i in 0..MOST_CLASSES / 2 {
+        out[2 * i] = v[i].zip_low(v[i + 4]);
+        out[2 * i + 1] = v[i].zip_high(v[i + 4]);
+    }
+    out
 }
 
 /// Turns logits into exp(z - m); returns their sums, z - m of the rows' own classes, and a bit for
@@ -93,17 +120,34 @@ fn exponentials<S: Simd>(
     (tree[0], own, found.simd_eq(class).to_bitmask())
 }
 
-/// Turns exponentials into gradients, share e - scale one-hot.
+/// Turns exponentials into gradients, share e - scale one-hot; zeros beyond the last class.
 #[inline(always)]
 fn gradients<S: Simd>(
     simd: S,
-    z: &mut [[f32; LANES]],
+    z: &[[f32; LANES]],
     class: f32x16<S>,
     scale: f32x16<S>,
     share: f32x16<S>,
-) {
-    for (c, z) in z.iter_mut().enumerate() {
-        let minus = class.simd_eq(c as f32).select(-scale, f32x16::splat(simd, 0.0));
-        f32x16::load_array_ref(simd, z).fma(share, minus).store_array(z);
+) -> [f32x16<S>; MOST_CLASSES] {
+    let zero = f32x16::splat(simd, 0.0);
+    let mut grads = [zero; MOST_CLASSES];
+    for (c, (z, grad)) in z.iter().zip(&mut grads).enumerate() {
+        let minus = class.simd_eq(c as f32).select(-scale, zero);
+        *grad = f32x16::load_array_ref(simd, z).fma(share, minus);
+    }
+    grads
+}
+
+/// Writes eight columns of sixteen rows as rows, as many as there are.
+#[inline(always)]
+fn store_rows<S: Simd>(simd: S, columns: [f32x16<S>; MOST_CLASSES], rows: &mut [[f32; LANES]]) {
+    let pairs = (0..3).fold(columns, |v, _| interleaved(v));
+    let zero = f32x8::splat(simd, 0.0);
+    for (pair, rows) in pairs.into_iter().zip(rows.chunks_mut(2)) {
+        let (even, odd) = simd.split_f32x16(pair);
+        for (half, row) in [even, odd].into_iter().zip(rows) {
+            half.store_slice(&mut row[..LANES / 2]);
+            zero.store_slice(&mut row[LANES / 2..]);
+        }
     }
 }

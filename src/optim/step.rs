@@ -68,13 +68,13 @@ impl Step {
     }
 }
 
-/// `base^n` by squaring: multiplications alone, for `powi` and `powf` round as the platform likes.
+/// `base^n` by squaring: multiplications alone, for `powi` and `powf` round as the platform likes. Bits
+/// that are not set multiply by one, since branches on them cannot be foretold: with them small nets
+/// spent a twelfth of a step here.
 pub(super) fn power(mut base: f64, mut n: u64) -> f64 {
     let mut result = 1.0;
     while n > 0 {
-        if n & 1 == 1 {
-            result *= base;
-        }
+        result *= [1.0, base][(n & 1) as usize];
         base *= base;
         n >>= 1;
     }

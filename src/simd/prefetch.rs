@@ -14,6 +14,9 @@ pub(crate) fn prefetch<T>(value: &T) {
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
 const AT_ONCE: usize = 16;
 
+/// Floats from which data are not in the second cache when they are wanted again.
+const FAR: usize = 128 << 10;
+
 /// Memory that will be wanted soon, asked for a few lines at a time while something else is computed:
 /// memory answers only so many requests at once, and a burst of them holds up the rest.
 #[derive(Debug)]
@@ -31,9 +34,10 @@ enum Source<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// The rows of `data`, `cols` values each, that `order` names.
+    /// The rows of `data`, `cols` values each, that `order` names, unless the data stay in the cache.
     pub fn rows(data: &'a [f32], cols: usize, order: &'a [u32]) -> Self {
-        Self { source: Source::Rows { data, cols, order: order.iter() }, rest: &[], done: false }
+        let done = data.len() < FAR;
+        Self { source: Source::Rows { data, cols, order: order.iter() }, rest: &[], done }
     }
 
     /// Some slices, one after the other.

@@ -49,6 +49,10 @@ pub(crate) fn product<S: Simd>(
     ahead: &mut Ahead,
 ) {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
+    if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
+        let place = Place { b, pieces: 0..b.pieces(), start };
+        return columns(simd, a, place, c, ahead);
+    }
     let height = if wide::<S>() { 12 } else { 6 };
     let at_once = evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1);
     let slab = (SLAB / b.depth.min(at_once * b.piece).max(1)).max(height);

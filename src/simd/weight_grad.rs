@@ -57,15 +57,14 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     ahead: &mut Ahead,
 ) {
     let panels = block.panels();
-    let (x, dy) = shard(0);
-    let rows = x.rows.max(1);
-    let strides = (x.stride, dy.stride);
+    let first = shard(0);
+    let rows = first.0.rows.max(1);
     let group = (1 << (GROUP_ROWS / rows).max(1).ilog2()).min(GROUP_SHARDS);
     let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
         let grads = &mut grads[panel * block.inputs.len() * LANES..];
-        let sum = Sum { block, panel, shards, group, strides, shard: &shard };
+        let sum = Sum { block, panel, shards, group, first, shard: &shard };
         let room = Room { tiles, strips, grads, ahead };
         panel += match panels - panel {
             2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, TALL, 2>(simd, room),
@@ -91,15 +90,14 @@ pub(crate) fn bias_grad<'a, S: Simd>(
         let dy = dy(s);
         (Rows { data: &[1.0], rows: dy.rows, cols: 1, stride: 0 }, dy)
     };
-    let strides = (0, shard(0).1.stride);
-    let none = 0..0;
+    let (first, none) = (shard(0), 0..0);
     let block =
         WeightBlock { inputs: 0..1, outputs: 0..outputs, weights: none.clone(), transpose: none };
     let panels = block.panels();
     let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
     let mut panel = 0;
     while panel < panels {
-        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, strides, shard: &shard };
+        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, first, shard: &shard };
         let (grads, ahead) = (&mut grads[panel * LANES..], &mut Ahead::none());
         let room = Room { tiles, strips, grads, ahead };
         panel += match panels - panel {
@@ -110,14 +108,14 @@ pub(crate) fn bias_grad<'a, S: Simd>(
     }
 }
 
-struct Sum<'s, F> {
+struct Sum<'a, 's, F> {
     block: &'s WeightBlock,
     panel: usize,
     shards: usize,
     /// Shards of a group, a power of two.
     group: usize,
-    /// From row to row of x and of dy.
-    strides: (usize, usize),
+    /// The first shard: it tells how x and dy lie.
+    first: (Rows<'a>, Rows<'a>),
     shard: &'s F,
 }
 
@@ -181,7 +179,7 @@ impl<'a> Group<'a, '_> {
     }
 }
 
-impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
+impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// NV panels, group after group; a group's sum waits strip by strip until its sibling is done.
     #[inline(always)]
     fn strip<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, mut room: Room) -> usize {
@@ -197,10 +195,10 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
                 index,
                 last: index + 1 == groups,
                 leaves: &leaves[..count],
-                strides: self.strides,
+                strides: (self.first.0.stride, self.first.1.stride),
                 input: self.block.inputs.start,
                 output: self.block.outputs.start + self.panel * LANES,
-                next: self.leaf((first + count) % self.shards).x,
+                next: if MR == TALL { self.leaf((first + count) % self.shards).x } else { &[] },
             };
             self.column::<S, MR, NV>(simd, group, &mut room);
         }
@@ -209,7 +207,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'_, F> {
 
     #[inline(always)]
     fn leaf(&self, s: usize) -> Leaf<'a> {
-        let (x, dy) = (self.shard)(s);
+        let (x, dy) = if s == 0 { self.first } else { (self.shard)(s) };
         Leaf { x: x.data, dy: dy.data, rows: dy.rows }
     }
 

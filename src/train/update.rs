@@ -94,22 +94,21 @@ impl<'a> Batch<'a> {
         if let Some(block) = &unit.block {
             scratch.grow(scratch_len(shards));
             let (wide, narrow) = (stride(layer.inputs), stride(layer.outputs));
+            let of = |data: &'a [f32], rows: &Range<usize>, cols, stride| {
+                let data = &data[rows.start * stride..rows.end * stride];
+                Rows { data, rows: rows.len(), cols, stride }
+            };
+            let dy = |s: usize| {
+                let ShardPlace { block, rows } = &self.cut.shards[s];
+                of(&self.blocks[*block].grads[op.dy], rows, layer.outputs, narrow)
+            };
             let shard = |s: usize| {
                 let ShardPlace { block, rows } = &self.cut.shards[s];
-                let Block { values, grads, .. } = &*self.blocks[*block];
-                let of = |data: &'a [f32], cols, stride| Rows {
-                    data: &data[rows.start * stride..rows.end * stride],
-                    rows: rows.len(),
-                    cols,
-                    stride,
-                };
-                let x = of(&values[op.x], layer.inputs, wide);
-                (x, of(&grads[op.dy], layer.outputs, narrow))
+                (of(&self.blocks[*block].values[op.x], rows, layer.inputs, wide), dy(s))
             };
             let (weights, bias) = grads.split_at_mut(block.weights.len());
             dispatch!(simd => weight_grad(simd, block, shards, shard, scratch, weights, ahead));
             if !bias.is_empty() {
-                let dy = |s: usize| shard(s).1;
                 dispatch!(simd => bias_grad(simd, layer.outputs, shards, dy, scratch, bias));
             }
             return;
