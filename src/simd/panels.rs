@@ -132,6 +132,11 @@ pub(crate) struct Panel<'a> {
 }
 
 impl<'a> Operand<'a> {
+    /// Number of values, with the padding.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
     /// Number of pieces.
     pub fn pieces(&self) -> usize {
         self.depth.div_ceil(self.piece)

@@ -24,6 +24,9 @@ pub(crate) enum Start<'a> {
 /// what the first cache holds, 64x784x128 ran at 0.94 of the peak and with 784 at 0.98 (Zen 5).
 const DEPTH: usize = 1024;
 
+/// Floats of a right operand that stays in the second cache from one product to the next.
+const NEAR: usize = 32 << 10;
+
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
@@ -49,8 +52,9 @@ pub(crate) fn product<S: Simd>(
     ahead: &mut Ahead,
 ) {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
+    let far = b.len() > NEAR || !ahead.is_done();
     if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
-        let place = Place { b, pieces: 0..b.pieces(), start };
+        let place = Place { b, pieces: 0..b.pieces(), start, far };
         return columns(simd, a, place, c, ahead);
     }
     let height = if wide::<S>() { 12 } else { 6 };
@@ -62,7 +66,7 @@ pub(crate) fn product<S: Simd>(
         for first in (0..b.pieces()).step_by(at_once) {
             let pieces = first..(first + at_once).min(b.pieces());
             let start = if first == 0 { start } else { Start::Kept };
-            let place = Place { b, pieces, start };
+            let place = Place { b, pieces, start, far };
             columns(simd, a.slice(rows.clone()), place, c.slice(rows.clone()), ahead);
         }
     }
@@ -78,6 +82,8 @@ struct Place<'a> {
     b: &'a Operand<'a>,
     pieces: Range<usize>,
     start: Start<'a>,
+    /// Whether memory is to be asked for ahead.
+    far: bool,
 }
 
 /// Columns of tiles, one after the other.
@@ -85,10 +91,15 @@ struct Place<'a> {
 fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, ahead: &mut Ahead) {
     let mut panel = 0;
     while panel < place.b.panels() {
-        panel += match place.b.panels() - panel {
-            2.. if wide::<S>() => column::<S, 12, 2>(simd, &a, &place, panel, &mut c, ahead),
-            _ if wide::<S>() => column::<S, 12, 1>(simd, &a, &place, panel, &mut c, ahead),
-            _ => column::<S, 6, 1>(simd, &a, &place, panel, &mut c, ahead),
+        let (a, place, c) = (&a, &place, &mut c);
+        panel += match (place.b.panels() - panel, place.far) {
+            (2.., true) if wide::<S>() => column::<S, 12, 2, true>(simd, a, place, panel, c, ahead),
+            (2.., false) if wide::<S>() => {
+                column::<S, 12, 2, false>(simd, a, place, panel, c, ahead)
+            }
+            _ if wide::<S>() => column::<S, 12, 1, false>(simd, a, place, panel, c, ahead),
+            (_, true) => column::<S, 6, 1, true>(simd, a, place, panel, c, ahead),
+            (_, false) => column::<S, 6, 1, false>(simd, a, place, panel, c, ahead),
         };
     }
 }
@@ -113,7 +124,7 @@ struct Column<'a, const NV: usize> {
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
 #[inline(always)]
-fn column<S: Simd, const MR: usize, const NV: usize>(
+fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     place: &Place,
@@ -130,22 +141,30 @@ fn column<S: Simd, const MR: usize, const NV: usize>(
         column: panel * LANES,
         start: place.start,
     };
-    // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
-    let tall = if MR == 12 && a.rows >= 16 && a.rows % 12 == 4 { a.rows - 16 } else { a.rows };
-    let mut row = tiles::<S, MR, NV>(simd, a, 0..tall, &place, c, ahead);
-    if MR > 8 {
-        row = tiles::<S, 8, NV>(simd, a, row..a.rows, &place, c, ahead);
+    let (whole, rest) = (a.rows / MR, a.rows % MR);
+    let mut row = 0;
+    let mut tall = a.rows;
+    if MR == 12 && NV == 2 && rest <= whole {
+        // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
+        row = tiles::<S, 13, NV, FAR>(simd, a, 0..rest * 13, &place, c, ahead);
+    } else if MR == 12 && whole > 0 && rest == 4 {
+        // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
+        tall -= 16;
     }
-    row = tiles::<S, 4, NV>(simd, a, row..a.rows, &place, c, ahead);
-    row = tiles::<S, 2, NV>(simd, a, row..a.rows, &place, c, ahead);
-    tiles::<S, 1, NV>(simd, a, row..a.rows, &place, c, ahead);
+    row = tiles::<S, MR, NV, FAR>(simd, a, row..tall, &place, c, ahead);
+    if MR > 8 {
+        row = tiles::<S, 8, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
+    }
+    row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
+    row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
+    tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
     NV
 }
 
 /// As many tiles of MR rows as fit; returns where they end. A function of its own for each height:
 /// one frame, which stays small without optimization too.
 #[inline(always)]
-fn tiles<S: Simd, const MR: usize, const NV: usize>(
+fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     rows: Range<usize>,
@@ -164,7 +183,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
                 let a = Rows { data: &a.data[row * a.stride..], rows: MR, ..*a };
                 let data = &mut c.data[row * c.stride..];
                 let c = RowsMut { data, rows: MR, cols: c.cols, stride: c.stride };
-                tile::<S, MR, NV>(simd, &a, place, c, row / MR, ahead);
+                tile::<S, MR, NV, FAR>(simd, &a, place, c, row / MR, ahead);
                 row += MR;
             }
             row
@@ -175,7 +194,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
 /// A tile of MR rows by NV panels. The first tiles of a column ask for the next column's panels, one
 /// each; the others for what else is wanted.
 #[inline(always)]
-fn tile<S: Simd, const MR: usize, const NV: usize>(
+fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     place: &Column<NV>,
@@ -187,7 +206,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     let next = place.next.get(index).copied().flatten();
     // Before any register is taken, for a call among them would have to save them all.
     let mut wanted = [&[][..]; AHEAD_ROWS];
-    if next.is_none() && !ahead.is_done() {
+    if FAR && next.is_none() && !ahead.is_done() {
         for lines in &mut wanted {
             *lines = ahead.take(place.depth.len() >> AHEAD_SHIFT);
         }
@@ -231,10 +250,10 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         let span = first..first + panels[0].len();
         first = span.end;
         let (wanted, shift) = match next {
-            Some(next) => (next.piece(j), 0),
-            None => (wanted[j % AHEAD_ROWS], AHEAD_SHIFT),
+            Some(next) if FAR => (next.piece(j), 0),
+            _ => (wanted[j % AHEAD_ROWS], AHEAD_SHIFT),
         };
-        acc = chain(simd, &rows, span, &panels, acc, (wanted, shift));
+        acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
     }
     let mut rest = c.data;
     for acc in &acc {
@@ -250,7 +269,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
 /// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
 /// of them a line of `wanted` is asked for.
 #[inline(always)]
-fn chain<S: Simd, const MR: usize, const NV: usize>(
+fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     rows: &[&[f32]; MR],
     span: Range<usize>,
@@ -267,7 +286,7 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
         *right = &panel[..len];
     }
     for t in 0..len {
-        if let Some(line) = wanted.get(t >> shift) {
+        if FAR && let Some(line) = wanted.get(t >> shift) {
             prefetch(line);
         }
         let mut lanes = [f32x16::splat(simd, 0.0); NV];
