@@ -136,7 +136,7 @@ fn command() -> String {
 
 fn measure(options: &Options, cache: usize) -> Result<Measured> {
     let (effort, rounds, seeds) = match options.quick {
-        true => (Effort { rounds: 7, seconds: 0.02, budget: 6.0 }, 3, 3),
+        true => (Effort { rounds: 7, seconds: 0.02, budget: 4.0 }, 3, 3),
         false => (Effort { rounds: 21, seconds: 0.2, budget: 120.0 }, 9, 9),
     };
     let before = busy::before();

@@ -10,8 +10,9 @@ use super::Result;
 /// Seconds of a step by phase, of all workers together.
 pub type Phases = [f64; Phase::ALL.len()];
 
-/// Turns of each clock.
+/// Turns of each clock, at most and at least.
 const ROUNDS: usize = 7;
+const FEWEST: usize = 3;
 /// Fewest rows of the small batch.
 const FEW: usize = 16;
 
@@ -62,7 +63,11 @@ pub fn read(
         clocks.push(clock);
     }
     let mut turns: Vec<Vec<Phases>> = vec![vec![]; clocks.len()];
-    for _ in 0..ROUNDS {
+    let (start, budget) = (Instant::now(), seconds * clocks.len() as f64);
+    for round in 0..ROUNDS {
+        if round >= FEWEST && start.elapsed().as_secs_f64() > budget {
+            break;
+        }
         for (clock, turns) in clocks.iter_mut().zip(&mut turns) {
             turns.push(mean(clock, seconds / ROUNDS as f64)?);
         }
