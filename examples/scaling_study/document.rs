@@ -58,7 +58,7 @@ table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums}\
 td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}\
 td:first-child,th:first-child,.text td,.text th{text-align:left}td{white-space:nowrap}\
 .text td{white-space:normal}\
-figure{display:inline-block;margin:.5em 1em .5em 0;width:620px;max-width:100%;vertical-align:top}\
+figure{display:inline-block;margin:.5em .7em .5em 0;width:590px;max-width:100%;vertical-align:top}\
 figure svg{max-width:100%;height:auto;display:block}figcaption{font-size:13px;color:#555}\
 .warning{background:#fff3d6;border-left:4px solid #d08a00;padding:.5em 1em}\
 section.predicted{background:#fff7e8;border-left:4px solid #b05400;padding:.1em 1.2em;margin:1.5em 0}\

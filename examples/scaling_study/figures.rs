@@ -112,7 +112,11 @@ pub fn speed_up(readings: &Readings, fits: Option<&Fits>, cores: usize) -> Resul
         let most = fits.threads.last().copied().unwrap_or(1);
         let law =
             |f: &dyn Fn(f64) -> f64| steps(most).map(|n| (n, alone * f(n))).collect::<Vec<_>>();
-        let amdahl = Curve::new("Amdahl's law, fitted", COLORS[1], Style::Line);
+        let name = match fits.serial.value {
+            value if (0.0..=1.0).contains(&value) => "Amdahl's law, fitted",
+            _ => "Amdahl's law, at its bound",
+        };
+        let amdahl = Curve::new(name, COLORS[1], Style::Line);
         curves.push(amdahl.points(law(&|n| fits.amdahl(n))));
         let usl = Curve::new("Universal Scalability Law, fitted", COLORS[2], Style::Dashed);
         curves.push(usl.points(law(&|n| fits.usl(n))));
@@ -189,7 +193,8 @@ pub fn phases(readings: &Readings) -> Result<Figure> {
     let chart = Stacked { title: &title, unit, parts: &parts, bars: &bars, predicted: false };
     let caption = "Gather holds the shuffling, backward the loss. Reduce: the gradients by the \
                    parameters, with their tree-sum over the shards; update: the optimizer and the \
-                   transposed weights. Waiting: for other workers, or for a core.";
+                   transposed weights. Waiting: for other workers or for a core; of the shortest \
+                   steps also the clock's own time.";
     Ok(figure(format!("phases-{name}"), caption, chart.svg()?))
 }
 

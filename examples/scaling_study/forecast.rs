@@ -88,7 +88,8 @@ fn ideal(most: usize) -> Curve {
     Curve::new("ideal", GREY, Style::Dashed).points(ends.map(|n| (n, n)))
 }
 
-fn chart(title: &str, curves: Vec<Curve>) -> Result<String> {
+/// Draws speed-ups, with a line where more threads stop paying.
+fn chart(title: &str, curves: Vec<Curve>, stop: Option<usize>) -> Result<String> {
     let chart = Chart {
         title,
         x: ("threads, a core for each", Scale::Log2),
@@ -96,7 +97,7 @@ fn chart(title: &str, curves: Vec<Curve>) -> Result<String> {
         marks: vec![],
         curves,
         from: None,
-        line: None,
+        line: stop.map(|n| (n as f64, "doubling stops paying".to_owned())),
         predicted: true,
     };
     chart.svg()
@@ -123,7 +124,7 @@ pub fn overview(readings: &[Readings], rates: &Rates, target: &Target) -> Result
         caption.join(", ")
     );
     let name = format!("prediction-{}", file_name(&target.name));
-    Ok(figure(name, caption, chart(&title, curves)?))
+    Ok(figure(name, caption, chart(&title, curves, None)?))
 }
 
 /// One workload's predicted speed-ups: closed form, simulations, and what was measured.
@@ -150,13 +151,14 @@ pub fn speed_up(readings: &Readings, rates: &Rates, target: &Target) -> Result<F
         curves.push(Curve::new("measured here", MEASURED, Style::Dots).points(points));
     }
     let title = format!("{name}: speed-up on {}", target.name);
-    let stop = match stops(&readings.work, rates, target) {
+    let stop = stops(&readings.work, rates, target);
+    let told = match stop {
         Some((n, why)) => format!("Doubling gains less than a tenth beyond {n}, for {why}."),
         None => "Doubling always gains more than a tenth.".to_owned(),
     };
-    let caption = format!("A prediction, not a measurement, but for filled dots. {stop}");
+    let caption = format!("A prediction, not a measurement, but for filled dots. {told}");
     let file = format!("prediction-{name}-{}", file_name(&target.name));
-    Ok(figure(file, caption, chart(&title, curves)?))
+    Ok(figure(file, caption, chart(&title, curves, stop.map(|(n, _)| n))?))
 }
 
 /// What a predicted step's time goes to.

@@ -2,6 +2,7 @@
 
 use super::document::{Part, Section};
 use super::forecast::{advice, forecasts};
+use super::measure::Readings;
 use super::predict::{ASSUMPTIONS, MOST, stops};
 use super::report::{Study, counted, table, text};
 use super::table::{duration, percent};
@@ -34,6 +35,7 @@ impl<'a> Study<'a> {
                  trainer cuts, and the rates above, under these assumptions.",
             ),
             Part::List(ASSUMPTIONS.map(str::to_owned).to_vec()),
+            self.counted(),
         ];
         parts.extend(self.of(&["prediction-"]));
         parts.push(table(
@@ -51,6 +53,39 @@ impl<'a> Study<'a> {
              parameters, which no number of cores can undercut with this batch and 16 shards.",
         ));
         Section::predicted("more threads and other machines", parts)
+    }
+
+    /// The counted work behind the prediction.
+    fn counted(&self) -> Part<'a> {
+        let row = |readings: &Readings| {
+            let work = &readings.work;
+            let (shards, levels) = work.tree();
+            let operations = work.operations().map(|count| format!("{:.3}", count / 1e6));
+            let cut = |n| {
+                let passes = work.passes(work.strong(n));
+                format!("{} + {}", passes[0].len(), passes[1].len())
+            };
+            let bytes = work.traffic.touched(work.workload.batch);
+            let mut row = vec![work.workload.name.to_owned(), operations.join(" + ")];
+            row.push(format!("{:.3}", bytes / 1e6));
+            row.push(format!("{shards} in {levels}"));
+            row.extend([1, 2, 8, 32, 128].map(cut));
+            row
+        };
+        table(
+            &[
+                "workload",
+                "million operations: forward + backward + gradients",
+                "MB of parameters, state and rows",
+                "shards, in levels of the tree",
+                "blocks + pieces for 1",
+                "2",
+                "8",
+                "32",
+                "128 threads",
+            ],
+            self.readings.iter().map(row).collect(),
+        )
     }
 
     pub fn advice(&self) -> Section<'a> {

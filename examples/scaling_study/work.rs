@@ -135,6 +135,21 @@ impl Work {
         passes
     }
 
+    /// Operations of the products of a step: forward, back to the inputs, and the gradients.
+    pub fn operations(&self) -> [f64; 3] {
+        let layers = self.workload.layers;
+        let weights: usize = layers.windows(2).map(|pair| pair[0] * pair[1]).sum();
+        // The first layer's input needs no gradient.
+        [weights, weights - layers[0] * layers[1], weights]
+            .map(|terms| 2.0 * terms as f64 * self.workload.batch as f64)
+    }
+
+    /// Shards of the batch, and levels of the tree that adds them up.
+    pub fn tree(&self) -> (usize, u32) {
+        let shards = SHARDS.min(self.workload.batch / 16).max(1);
+        (shards, shards.next_power_of_two().ilog2())
+    }
+
     /// The seconds that no number of cores can undercut: what is serial, and the longest piece of each
     /// pass, cut for the most threads.
     pub fn critical_path(&self) -> f64 {
@@ -216,6 +231,17 @@ pub mod testing {
             assert!((sum + work.serial - 1e-3).abs() < 1e-12, "{}: {sum}", workload.name);
             assert!(work.critical_path() < 1e-3);
         }
+    }
+
+    #[test]
+    fn operations_and_shards_are_counted() {
+        let work = work();
+        let sum: f64 = work.operations().iter().sum();
+        assert_eq!(sum, work.workload.flops_per_row() * 256.0);
+        assert_eq!(work.operations()[1], 2.0 * 100.0 * 256.0);
+        assert_eq!(work.tree(), (16, 4));
+        let [tiny, small, ..] = unisono::bench_support::SCALING;
+        assert_eq!((of(&tiny, 1e-3).tree(), of(&small, 1e-3).tree()), ((1, 0), (8, 3)));
     }
 
     #[test]
