@@ -242,7 +242,7 @@ pub fn roofline(
         line: None,
         predicted: false,
     };
-    let caption = "Each dot is a number of threads up to the cores, fewer lower down. The slope is the \
+    let caption = "Each dot is a number of threads up to the cores. The slope is the \
                    memory's bandwidth: it bounds only nets whose bytes come from memory; what the caches \
                    hold may lie above it (S. Williams, A. Waterman, D. Patterson, \"Roofline\", 2009).";
     Ok(figure("roofline", caption, chart.svg()?))
