@@ -27,12 +27,19 @@ impl Case {
         Self { workload: DIGITS, data: datasets::digits() }
     }
 
-    /// Parameters, layers and batch, so that a report says what ran.
-    fn name(&self, variant: &str) -> Result<String> {
-        let Workload { name, batch, .. } = self.workload;
+    /// The same net with so many rows for each of some threads, and data of whole batches.
+    fn weak(&self, threads: usize) -> Result<Self> {
+        let batch = rows_per_thread(&self.workload) * threads;
+        let rows = self.workload.rows.next_multiple_of(batch);
+        Self::synthetic(Workload { batch, rows, ..self.workload })
+    }
+
+    /// Net, parameters and batch, so that a report says what ran.
+    fn name(&self, scaling: &str, batch: &str) -> Result<String> {
+        let name = self.workload.name;
         let params = self.workload.model()?.param_count();
         let layers = self.workload.layers_text().replace(',', "-");
-        Ok(format!("{variant}_{name}_{layers}_params{params}_batch{batch}"))
+        Ok(format!("{scaling}_{name}_{layers}_params{params}_{batch}"))
     }
 
     fn fingerprint(&self, config: &TrainConfig) -> Result<u64> {
@@ -41,7 +48,7 @@ impl Case {
         Ok(model.fingerprint())
     }
 
-    /// Stops the bench if the number of threads changes a bit of the trained model.
+    /// Stops the bench if a number of threads changes a bit of the trained model.
     fn check_bits(&self, threads: &[usize]) -> Result<()> {
         let sequential = self.fingerprint(&self.workload.config().threads(1))?;
         for &n in threads {
@@ -51,7 +58,8 @@ impl Case {
         Ok(())
     }
 
-    /// Times steps of one trainer, shuffling and gathering included.
+    /// Times epochs of one trainer, shuffling and gathering included, as `train_parallel` runs them:
+    /// a step by itself begins and ends in a thread outside of the pool, which takes some 10 us.
     fn time(
         &self,
         group: &mut BenchmarkGroup<WallTime>,
@@ -60,12 +68,13 @@ impl Case {
     ) -> Result<()> {
         let mut model = self.workload.model()?;
         let mut trainer = Trainer::new(&mut model, &self.data, config)?;
-        group.throughput(Throughput::Elements(self.workload.batch as u64));
+        let rows = trainer.steps_per_epoch() * self.workload.batch;
+        group.throughput(Throughput::Elements(rows as u64));
         group.bench_function(id, |bencher| {
-            bencher.iter_custom(|steps| {
+            bencher.iter_custom(|epochs| {
                 let start = Instant::now();
-                for _ in 0..steps {
-                    trainer.step().expect("made-up data train well");
+                for _ in 0..epochs {
+                    trainer.epoch().expect("made-up data train well");
                 }
                 start.elapsed()
             });
@@ -74,12 +83,20 @@ impl Case {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Rows of each thread in weak scaling: all cores together have the workload's batch.
+fn rows_per_thread(workload: &Workload) -> usize {
+    workload.batch.div_ceil(cores())
+}
+
 /// 1, 2, 4, ... up to the cores, all cores, and one beyond.
 fn thread_counts() -> Vec<usize> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut counts: Vec<usize> =
-        std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|&n| n < cores).collect();
-    counts.extend([cores, cores + 1]);
+    let doublings = std::iter::successors(Some(1), |n| Some(n * 2));
+    let mut counts: Vec<usize> = doublings.take_while(|&n| n < cores()).collect();
+    counts.extend([cores(), cores() + 1]);
     counts
 }
 
@@ -92,7 +109,8 @@ fn settings(group: &mut BenchmarkGroup<WallTime>, workload: &Workload) {
 
 /// The same batch on more and more threads: as users ask for them, and exactly so many.
 fn strong(criterion: &mut Criterion, case: &Case) -> Result<()> {
-    let mut group = criterion.benchmark_group(case.name("strong")?);
+    let batch = format!("batch{}", case.workload.batch);
+    let mut group = criterion.benchmark_group(case.name("strong", &batch)?);
     settings(&mut group, &case.workload);
     let config = case.workload.config();
     case.time(&mut group, BenchmarkId::from_parameter("sequential"), &config.clone().threads(1))?;
@@ -105,20 +123,16 @@ fn strong(criterion: &mut Criterion, case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// As many rows for each thread, so that the batch grows with the threads.
-fn weak(criterion: &mut Criterion, workload: &Workload) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let rows_per_thread = workload.batch.div_ceil(cores);
-    let mut group = criterion.benchmark_group(format!(
-        "weak_{}_{}_rows{rows_per_thread}_per_thread",
-        workload.name,
-        workload.layers_text().replace(',', "-"),
-    ));
+/// As many rows for each thread, so that the batch grows with the threads. The sequential run has the
+/// rows of one.
+fn weak(criterion: &mut Criterion, cases: &[Case]) -> Result<()> {
+    let workload = &cases[0].workload;
+    let batch = format!("rows{}_per_thread", workload.batch);
+    let mut group = criterion.benchmark_group(cases[0].name("weak", &batch)?);
     settings(&mut group, workload);
-    for n in thread_counts() {
-        let batch = rows_per_thread * n;
-        let rows = workload.rows.next_multiple_of(batch);
-        let case = Case::synthetic(Workload { batch, rows, ..*workload })?;
+    let sequential = workload.config().threads(1);
+    cases[0].time(&mut group, BenchmarkId::from_parameter("sequential"), &sequential)?;
+    for (case, n) in cases.iter().zip(thread_counts()) {
         let config = case.workload.config().exact_threads(n);
         case.time(&mut group, BenchmarkId::new("threads", n), &config)?;
     }
@@ -128,20 +142,26 @@ fn weak(criterion: &mut Criterion, workload: &Workload) -> Result<()> {
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
-    let sizes = if testing() { &SCALING[..2] } else { &SCALING[..] };
+    let counts = thread_counts();
     let mut cases = vec![Case::digits()];
-    for &workload in sizes {
+    for workload in SCALING {
         cases.push(Case::synthetic(workload)?);
     }
+    // The digits are too few for whole batches of every size.
+    let weakly = |case: &Case| counts.iter().map(|&n| case.weak(n)).collect::<Result<Vec<_>>>();
+    let growing: Vec<Vec<Case>> = cases[1..].iter().map(weakly).collect::<Result<_>>()?;
     for case in &cases {
-        case.check_bits(&thread_counts())?;
+        case.check_bits(&counts)?;
     }
-    println!("the same bits on {:?} threads", thread_counts());
+    for (case, n) in growing.iter().flat_map(|cases| cases.iter().zip(&counts)) {
+        case.check_bits(&[*n])?;
+    }
+    println!("the same bits on {counts:?} threads");
     for case in &cases {
         strong(&mut criterion, case)?;
     }
-    for workload in sizes {
-        weak(&mut criterion, workload)?;
+    for cases in &growing {
+        weak(&mut criterion, cases)?;
     }
     criterion.final_summary();
     Ok(())

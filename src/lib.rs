@@ -194,6 +194,9 @@
 //!
 //! # Speed
 //!
+//! How training scales over threads, how to measure that, and which batch and shards suit how many
+//! threads: [`guide::scaling`].
+//!
 //! Build with `--release`. For debug builds of a project of your own, have this crate optimised:
 //!
 //! ```toml
@@ -207,6 +210,7 @@ mod aligned;
 pub mod bench_support;
 mod data;
 mod error;
+pub mod guide;
 mod io;
 mod layer;
 mod loss;

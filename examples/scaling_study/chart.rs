@@ -1,40 +1,17 @@
-//! Charts as SVG: curves with error bars over threads, a roofline, stacked bars.
+//! Charts as SVG: curves with error bars, stacked bars. Those of predictions are tinted and say so.
 
 use std::ops::Range;
 
-use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+use super::Result;
+use super::axis::Scale;
+use super::sheet::{Area, dot, drawing, head, pen, text};
+use super::sheet::{COLORS, FINE, GREY, GRID, INK, Style};
 
-const INK: RGBColor = RGBColor(60, 60, 60);
-const GRID: RGBColor = RGBColor(228, 228, 228);
-const SIZE: (u32, u32) = (620, 420);
-/// Height of a row of the legend.
-const ROW: i32 = 18;
-
-/// Colours that differ in lightness too.
-pub const COLORS: [RGBColor; 6] = [
-    RGBColor(31, 96, 165),
-    RGBColor(214, 98, 20),
-    RGBColor(44, 140, 76),
-    RGBColor(148, 60, 150),
-    RGBColor(120, 120, 120),
-    RGBColor(180, 40, 50),
-];
-
-/// How a curve is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    Line,
-    Dashed,
-    Dots,
-    DottedLine,
-}
-
-/// Points by a name; each has its value and the ends of its error bar.
+/// Points by a name, and the ends of error bars.
 #[derive(Debug, Clone)]
 pub struct Curve {
     pub name: String,
@@ -55,278 +32,286 @@ impl Curve {
     }
 }
 
-/// How values lie along an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scale {
-    Linear,
-    /// By doublings.
-    Log2,
-    Log10,
-}
-
-impl Scale {
-    fn place(self, value: f64) -> f64 {
-        match self {
-            Self::Linear => value,
-            Self::Log2 => value.log2(),
-            Self::Log10 => value.log10(),
-        }
-    }
-
-    fn label(self, place: f64) -> String {
-        let whole = (place - place.round()).abs() < 1e-6;
-        match self {
-            Self::Linear => format!("{}", (place * 1e4).round() / 1e4),
-            _ if !whole => String::new(),
-            Self::Log2 => format!("{}", place.round().exp2()),
-            Self::Log10 => format!("{}", 10_f64.powf(place.round())),
-        }
-    }
-}
-
 /// A chart of curves.
 #[derive(Debug, Clone)]
 pub struct Chart<'a> {
     pub title: &'a str,
     pub x: (&'a str, Scale),
     pub y: (&'a str, Scale),
+    /// Where the horizontal axis has its marks; by itself if there are none.
+    pub marks: Vec<f64>,
     pub curves: Vec<Curve>,
-    /// Whether the vertical axis begins at 0.
-    pub from_zero: bool,
+    /// A value that the vertical axis begins with, or lower.
+    pub from: Option<f64>,
+    /// A vertical line, and what it says.
+    pub line: Option<(f64, String)>,
+    pub predicted: bool,
 }
 
 impl Chart<'_> {
     /// Draws it.
-    pub fn svg(&self) -> Result<String, Box<dyn std::error::Error>> {
-        let mut svg = String::new();
-        self.draw(SVGBackend::with_string(&mut svg, SIZE))?;
-        Ok(svg)
+    pub fn svg(&self) -> Result<String> {
+        drawing(|root| self.draw(root))
     }
 
-    fn range(&self, scale: Scale, of: impl Fn(&(f64, f64)) -> f64, zero: bool) -> Range<f64> {
-        let bars = |curve: &Curve| -> Vec<(f64, f64)> {
+    fn range(
+        &self,
+        scale: Scale,
+        of: impl Fn(&(f64, f64)) -> f64,
+        from: Option<f64>,
+    ) -> Range<f64> {
+        let ends = |curve: &Curve| -> Vec<(f64, f64)> {
             curve.bars.iter().flat_map(|&(x, low, high)| [(x, low), (x, high)]).collect()
         };
-        let all: Vec<f64> = self
+        let all = self
             .curves
             .iter()
-            .flat_map(|curve| curve.points.iter().copied().chain(bars(curve)))
-            .map(|point| scale.place(of(&point)))
+            .flat_map(|curve| curve.points.iter().copied().chain(ends(curve)).collect::<Vec<_>>());
+        let places: Vec<f64> = all
+            .map(|point| of(&point))
+            .chain(from)
+            .map(|value| scale.place(value))
             .filter(|place| place.is_finite())
             .collect();
-        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if all.is_empty() {
+        let low = places.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if places.is_empty() {
             return 0.0..1.0;
         }
         let margin = (0.05 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
-        let low = if zero && scale == Scale::Linear { 0.0 } else { low - margin };
-        low..high + margin
+        let below = if from.is_some_and(|from| scale.place(from) == low) { 0.0 } else { margin };
+        low - below..high + margin
     }
 
-    fn draw(&self, backend: SVGBackend<'_>) -> Drawn {
-        let root = backend.into_drawing_area();
-        root.fill(&WHITE)?;
+    fn draw(&self, root: &Area<'_>) -> Result<()> {
         let names: Vec<_> = self
             .curves
             .iter()
-            .map(|curve| (curve.name.as_str(), curve.color, curve.style))
+            .map(|curve| (curve.name.as_str(), curve.color, Some(curve.style)))
             .collect();
-        let top = head(&root, self.title, &names)?;
+        let above = if self.line.is_some() { 12 * FINE } else { 0 };
+        let top = head(root, self.title, &names, self.predicted)? + above;
         let (x_scale, y_scale) = (self.x.1, self.y.1);
-        let x = self.range(x_scale, |point| point.0, false);
-        let y = self.range(y_scale, |point| point.1, self.from_zero);
-        let ticks = |scale: Scale, range: &Range<f64>| match scale {
-            Scale::Linear => 8,
-            _ => (range.end - range.start).ceil() as usize + 1,
+        let x = self.range(x_scale, |point| point.0, None);
+        let y = self.range(y_scale, |point| point.1, self.from);
+        let x_marks = match &self.marks[..] {
+            [] => x_scale.marks(&x),
+            marks => marks.iter().map(|&value| x_scale.place(value)).collect(),
         };
-        let mut chart = ChartBuilder::on(&root)
-            .margin_top(top)
-            .margin_right(18)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(x.clone(), y.clone())?;
-        let label = ("sans-serif", 13).into_font().color(&INK);
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .x_labels(ticks(x_scale, &x))
-            .y_labels(ticks(y_scale, &y))
-            .x_label_formatter(&|place| x_scale.label(*place))
-            .y_label_formatter(&|place| y_scale.label(*place))
-            .label_style(label)
-            .axis_desc_style(("sans-serif", 14).into_font().color(&INK))
-            .x_desc(self.x.0)
-            .y_desc(self.y.0)
-            .draw()?;
+        let axes = Axes { x, x_marks, y_marks: y_scale.marks(&y), y, labels: (self.x.0, self.y.0) };
+        let x_label = |place: f64| x_scale.label(place);
+        let mut chart = axes.draw(root, top, &x_label, &|place| y_scale.label(place))?;
         let place = |(x, y): (f64, f64)| (x_scale.place(x), y_scale.place(y));
+        if let Some((at, says)) = &self.line {
+            let at = x_scale.place(*at);
+            let line = vec![(at, axes.y.start), (at, axes.y.end)];
+            let (dash, gap) = (2 * FINE as u32, 3 * FINE as u32);
+            chart.draw_series(DashedLineSeries::new(line, dash, gap, pen(GREY, 1)))?;
+            let style = text(12, GREY).pos(Pos::new(HPos::Center, VPos::Bottom));
+            let (x, y) = chart.backend_coord(&(at, axes.y.end));
+            root.draw(&Text::new(says.clone(), (x, y - 2 * FINE), style))?;
+        }
         for curve in &self.curves {
             let points: Vec<_> = curve.points.iter().copied().map(place).collect();
             let color = curve.color;
             match curve.style {
-                Style::Dashed => {
-                    let line = DashedLineSeries::new(points.clone(), 6, 4, color.stroke_width(2));
+                Style::Dashed | Style::HollowDashed => {
+                    let (dash, gap) = (6 * FINE as u32, 4 * FINE as u32);
+                    let line = DashedLineSeries::new(points.clone(), dash, gap, pen(color, 2));
                     chart.draw_series(line)?;
                 }
                 Style::Line | Style::DottedLine => {
-                    chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?;
+                    chart.draw_series(LineSeries::new(points.clone(), pen(color, 2)))?;
                 }
                 Style::Dots => {}
             }
-            if matches!(curve.style, Style::Dots | Style::DottedLine) {
-                let dot = |point| Circle::new(point, 4, color.filled());
-                chart.draw_series(points.into_iter().map(dot))?;
-            }
             for &(x, low, high) in &curve.bars {
                 let line = [place((x, low)), place((x, high))];
-                chart.draw_series([PathElement::new(line, color.stroke_width(2))])?;
+                chart.draw_series([PathElement::new(line, pen(color, 2))])?;
+            }
+            if curve.style.dots() {
+                for point in points {
+                    dot(root, chart.backend_coord(&point), color, curve.style)?;
+                }
             }
         }
-        root.present()?;
         Ok(())
     }
 }
 
-/// Bars of stacked parts, in one unit.
-pub fn stacked(
-    title: &str,
-    unit: &str,
-    parts: &[&str],
-    bars: &[(String, Vec<f64>)],
-) -> Result<String, Box<dyn std::error::Error>> {
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
-        let color = |part: usize| part_color(part, parts.len());
+/// Bars of stacked parts.
+#[derive(Debug, Clone)]
+pub struct Stacked<'a> {
+    pub title: &'a str,
+    pub unit: &'a str,
+    pub parts: &'a [&'a str],
+    /// Each bar's name and the values of its parts.
+    pub bars: &'a [(String, Vec<f64>)],
+    pub predicted: bool,
+}
+
+impl Stacked<'_> {
+    /// Draws it.
+    pub fn svg(&self) -> Result<String> {
+        drawing(|root| self.draw(root))
+    }
+
+    fn draw(&self, root: &Area<'_>) -> Result<()> {
         let names: Vec<_> =
-            parts.iter().enumerate().map(|(i, name)| (*name, color(i), Style::Line)).collect();
-        let top = head(&root, title, &names)?;
-        let most = bars.iter().map(|(_, bar)| bar.iter().sum::<f64>()).fold(0.0, f64::max);
-        let height = if most > 0.0 { most * 1.05 } else { 1.0 };
-        let mut chart = ChartBuilder::on(&root)
-            .margin_top(top)
-            .margin_right(18)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(-0.5..bars.len() as f64 - 0.5, 0.0..height)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .x_labels(bars.len() * 2 + 1)
-            .x_label_formatter(&|x| {
-                let whole = (x - x.round()).abs() < 1e-6 && *x >= 0.0;
-                let bar = if whole { bars.get(x.round() as usize) } else { None };
-                bar.map_or_else(String::new, |(name, _)| name.clone())
-            })
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .axis_desc_style(("sans-serif", 14).into_font().color(&INK))
-            .x_desc("threads")
-            .y_desc(unit)
-            .draw()?;
-        for (index, (_, bar)) in bars.iter().enumerate() {
+            self.parts.iter().zip(COLORS).map(|(name, color)| (*name, color, None)).collect();
+        let top = head(root, self.title, &names, self.predicted)?;
+        let sums = self.bars.iter().map(|(_, bar)| bar.iter().sum::<f64>());
+        let most = sums.fold(0.0, f64::max);
+        let y = 0.0..if most > 0.0 { most * 1.05 } else { 1.0 };
+        let axes = Axes {
+            x: -0.5..self.bars.len() as f64 - 0.5,
+            x_marks: (0..self.bars.len()).map(|i| i as f64).collect(),
+            y_marks: Scale::Linear.marks(&y),
+            y,
+            labels: ("threads", self.unit),
+        };
+        let name = |place: f64| {
+            let bar = self.bars.get(place.round() as usize);
+            bar.map_or_else(String::new, |(name, _)| name.clone())
+        };
+        let mut chart = axes.draw(root, top, &name, &|place| Scale::Linear.label(place))?;
+        for (index, (_, bar)) in self.bars.iter().enumerate() {
             let mut from = 0.0;
-            for (part, value) in bar.iter().enumerate() {
-                let (left, right) = (index as f64 - 0.3, index as f64 + 0.3);
+            for (value, color) in bar.iter().zip(COLORS) {
+                let (left, right) = (index as f64 - 0.32, index as f64 + 0.32);
                 let corners = [(left, from), (right, from + value)];
-                chart.draw_series([Rectangle::new(corners, color(part).filled())])?;
+                chart.draw_series([Rectangle::new(corners, color.filled())])?;
                 from += value;
             }
         }
-        root.present()?;
+        Ok(())
     }
-    Ok(svg)
 }
 
-/// Colours along a way from blue to orange, so that neighbours can be told apart.
-fn part_color(part: usize, parts: usize) -> RGBColor {
-    if part < COLORS.len() - 1 {
-        return COLORS[part];
-    }
-    let shade = 90 + (130 * (part - COLORS.len() + 1) / parts.max(1)) as u8;
-    RGBColor(shade, shade / 2 + 60, 40)
+/// The ground of a chart: ranges of places, their marks, and what the axes are.
+struct Axes<'a> {
+    x: Range<f64>,
+    y: Range<f64>,
+    x_marks: Vec<f64>,
+    y_marks: Vec<f64>,
+    labels: (&'a str, &'a str),
 }
 
-/// Writes the title and the legend, and returns how high they are.
-fn head(
-    root: &Area<'_>,
-    title: &str,
-    names: &[(&str, RGBColor, Style)],
-) -> Result<i32, Box<dyn std::error::Error>> {
-    let text = |size: i32| {
-        let style = ("sans-serif", size).into_font().color(&INK);
-        style.pos(Pos::new(HPos::Left, VPos::Center))
-    };
-    root.draw(&Text::new(title.to_owned(), (14, 16), text(16)))?;
-    let (mut x, mut y) = (14, 16 + ROW + 4);
-    for &(name, color, style) in names {
-        let width = 40 + 7 * name.chars().count() as i32;
-        if x + width > SIZE.0 as i32 {
-            (x, y) = (14, y + ROW);
-        }
-        let line =
-            |from: i32, to: i32| PathElement::new([(from, y), (to, y)], color.stroke_width(2));
-        match style {
-            Style::Line | Style::DottedLine => root.draw(&line(x, x + 20))?,
-            Style::Dashed => {
-                root.draw(&line(x, x + 7))?;
-                root.draw(&line(x + 12, x + 20))?;
-            }
-            Style::Dots => {}
-        }
-        if matches!(style, Style::Dots | Style::DottedLine) {
-            root.draw(&Circle::new((x + 10, y), 4, color.filled()))?;
-        }
-        root.draw(&Text::new(name.to_owned(), (x + 26, y), text(13)))?;
-        x += width;
+type Ground<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Marked, Marked>>;
+
+/// An axis with marks of its own.
+#[derive(Clone)]
+struct Marked {
+    range: Range<f64>,
+    marks: Vec<f64>,
+}
+
+impl Ranged for Marked {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, place: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (place - self.range.start) / (self.range.end - self.range.start);
+        from + (f64::from(to - from) * share).round() as i32
     }
-    Ok(y + ROW - 2)
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.marks.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl Axes<'_> {
+    fn draw<'a, 'b>(
+        &self,
+        root: &'a Area<'b>,
+        top: i32,
+        x_label: &dyn Fn(f64) -> String,
+        y_label: &dyn Fn(f64) -> String,
+    ) -> Result<Ground<'a, 'b>> {
+        let mut chart = ChartBuilder::on(root)
+            .margin_top(top)
+            .margin_right(20 * FINE)
+            .margin_left(20 * FINE)
+            .margin_bottom(8 * FINE)
+            .x_label_area_size(40 * FINE)
+            .y_label_area_size(52 * FINE)
+            .build_cartesian_2d(
+                Marked { range: self.x.clone(), marks: self.x_marks.clone() },
+                Marked { range: self.y.clone(), marks: self.y_marks.clone() },
+            )?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(pen(GRID, 1))
+            .axis_style(pen(INK, 1))
+            .set_all_tick_mark_size(5 * FINE)
+            .x_labels(self.x_marks.len().max(1))
+            .y_labels(self.y_marks.len().max(1))
+            .x_label_formatter(&|place| x_label(*place))
+            .y_label_formatter(&|place| y_label(*place))
+            .label_style(text(13, INK))
+            .axis_desc_style(text(14, INK))
+            .x_desc(self.labels.0)
+            .y_desc(self.labels.1)
+            .draw()?;
+        Ok(chart)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn chart(curves: Vec<Curve>, predicted: bool) -> String {
+        let chart = Chart {
+            title: "speed-up",
+            x: ("threads", Scale::Log2),
+            y: ("times", Scale::Linear),
+            marks: vec![],
+            curves,
+            from: Some(0.0),
+            line: Some((2.0, "2 cores".into())),
+            predicted,
+        };
+        chart.svg().unwrap()
+    }
+
     #[test]
     fn every_curve_is_drawn_and_named() {
         let curve = |style, name: &str| {
             Curve::new(name, COLORS[0], style).points([(1.0, 1.0), (2.0, 1.9), (4.0, f64::NAN)])
         };
-        let curves = vec![curve(Style::Dots, "measured"), curve(Style::Dashed, "ideal")];
-        let chart = Chart {
-            title: "speed-up",
-            x: ("threads", Scale::Log2),
-            y: ("times", Scale::Linear),
-            curves,
-            from_zero: true,
-        };
-        let svg = chart.svg().unwrap();
-        assert!(svg.contains(">\nmeasured") && svg.contains(">\nideal") && !svg.contains("NaN"));
+        let svg = chart(vec![curve(Style::Dots, "measured"), curve(Style::Dashed, "ideal")], false);
+        for text in ["measured", "ideal", "speed-up", "threads", "times", "2 cores"] {
+            assert!(svg.contains(&format!(">\n{text}\n")), "{text}: {svg}");
+        }
+        assert!(!svg.contains("NaN") && !svg.contains("PREDICTION"));
         assert_eq!(svg.matches("<circle").count(), 3); // two points and the legend's
+        assert!(svg.starts_with("<svg width=\"620\" height=\"420\" viewBox=\"0 0 4960 3360\""));
+    }
+
+    #[test]
+    fn predictions_say_so() {
+        assert!(chart(vec![], true).contains("PREDICTION"));
     }
 
     #[test]
     fn nothing_to_draw_is_an_empty_chart() {
-        let empty = Chart {
-            title: "",
-            x: ("", Scale::Log10),
-            y: ("", Scale::Log10),
-            curves: vec![],
-            from_zero: false,
-        };
+        assert!(chart(vec![], false).contains("<svg"));
+        let empty = Stacked { title: "", unit: "ms", parts: &[], bars: &[], predicted: false };
         assert!(empty.svg().unwrap().contains("<svg"));
-        assert!(stacked("", "ms", &[], &[]).unwrap().contains("<svg"));
     }
 
     #[test]
-    fn stacked_parts_are_as_high_as_their_sum() {
+    fn every_part_of_every_bar_is_drawn() {
         let bars = [("1".to_owned(), vec![1.0, 2.0]), ("2".to_owned(), vec![1.0, 1.0])];
-        let svg = stacked("phases", "ms", &["a", "b"], &bars).unwrap();
-        assert!(svg.matches("<rect").count() >= 4);
+        let (unit, parts) = ("ms", &["a", "b"][..]);
+        let stacked = Stacked { title: "phases", unit, parts, bars: &bars, predicted: false };
+        // The ground, the legend's two and the bars' four.
+        assert_eq!(stacked.svg().unwrap().matches("<rect").count(), 7);
     }
 }

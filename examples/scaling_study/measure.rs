@@ -2,14 +2,19 @@
 
 use std::time::Instant;
 
-use unisono::bench_support::{Gauge, Phase, PhaseClock, Workload};
-use unisono::{Dataset, Result, Sequential, TrainConfig, Trainer};
+use unisono::bench_support::{Gauge, Workload};
+use unisono::{Dataset, Sequential, TrainConfig, Trainer};
 
-use super::fit::Timings;
-use super::predict::Work;
+use super::Result;
+use super::phases::{self, Phases};
+use super::timings::Timings;
+use super::work::Work;
 
-/// Seconds of a step by phase.
-pub type Phases = [f64; Phase::ALL.len()];
+/// Steps shorter than this, in seconds, are timed by whole epochs, as [`unisono::train_parallel`] runs
+/// them: a step by itself starts and ends in a thread outside of the pool, which takes some 10 us.
+const SHORT: f64 = 5e-3;
+/// Fewest rounds, however slow the machine is.
+const FEWEST: usize = 3;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +23,8 @@ pub struct Effort {
     pub rounds: usize,
     /// Seconds of a turn, at least; a turn is at least one step.
     pub seconds: f64,
-    /// Steps by which phases are told apart.
-    pub phase_seconds: f64,
+    /// Seconds after which a workload gets no further round.
+    pub budget: f64,
 }
 
 /// Everything that was read of one workload.
@@ -29,6 +34,8 @@ pub struct Readings {
     pub params: usize,
     /// The plain sequential step that knows no pool, by round.
     pub sequential: Vec<f64>,
+    /// The number of threads that the trainer chooses if nobody tells it, and its readings.
+    pub default: (usize, Vec<f64>),
     /// The same batch on all numbers of threads.
     pub strong: Timings,
     /// As many rows for each thread.
@@ -45,16 +52,46 @@ pub struct Readings {
 /// A trainer whose turn comes once a round.
 struct Runner<'a> {
     trainer: Trainer<'a>,
-    steps: usize,
+    epochs: bool,
+    times: usize,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    /// With as many steps or epochs in a turn as take the time.
+    fn new(
+        model: &'a mut Sequential,
+        data: &'a Dataset,
+        config: &TrainConfig,
+        seconds: f64,
+    ) -> Result<Self> {
+        let trainer = Trainer::new(model, data, config)?;
+        let mut runner = Self { trainer, epochs: false, times: 1 };
+        if runner.run()? > seconds {
+            return Ok(runner);
+        }
+        runner.epochs = runner.run()? < SHORT;
+        while runner.times < 1 << 20 {
+            let start = Instant::now();
+            runner.run()?;
+            if start.elapsed().as_secs_f64() > seconds / 2.0 {
+                break;
+            }
+            runner.times *= 2;
+        }
+        Ok(runner)
+    }
+
+    /// Seconds a step.
     fn run(&mut self) -> Result<f64> {
         let start = Instant::now();
-        for _ in 0..self.steps {
-            self.trainer.step()?;
+        for _ in 0..self.times {
+            match self.epochs {
+                true => drop(self.trainer.epoch()?),
+                false => drop(self.trainer.step()?),
+            }
         }
-        Ok(start.elapsed().as_secs_f64() / self.steps as f64)
+        let each = if self.epochs { self.trainer.steps_per_epoch() } else { 1 };
+        Ok(start.elapsed().as_secs_f64() / (self.times * each) as f64)
     }
 }
 
@@ -63,104 +100,158 @@ pub fn read(
     workload: Workload,
     threads: &[usize],
     effort: Effort,
-    mut tick: impl FnMut(),
+    tick: impl FnMut(),
 ) -> Result<Readings> {
+    let weak_rows = workload.batch.div_ceil(super::machine::cores());
+    let most = threads.last().map_or(weak_rows, |most| weak_rows * most);
+    let workload = Workload { rows: workload.rows.max(2 * most), ..workload };
     let data = workload.data()?;
-    check_bits(&workload, &data, threads)?;
-    let rows = workload.batch.div_ceil(super::machine::cores());
-    let batches: Vec<usize> = threads.iter().map(|&n| rows * n).collect();
-    let most = batches.iter().copied().max().unwrap_or(rows);
-    let wide = Workload { rows: workload.rows.max(2 * most), ..workload }.data()?;
-
-    let mut configs = vec![(&data, workload.config().threads(1))];
-    configs.extend(threads.iter().map(|&n| (&data, workload.config().exact_threads(n))));
-    configs.extend(
-        threads
-            .iter()
-            .zip(&batches)
-            .map(|(&n, &batch)| (&wide, workload.config().exact_threads(n).batch_size(batch))),
-    );
-    let mut models = configs.iter().map(|_| workload.model()).collect::<Result<Vec<_>>>()?;
-    let mut runners = vec![];
-    for ((data, config), model) in configs.iter().zip(&mut models) {
-        runners.push(runner(model, data, config, effort.seconds)?);
-    }
-    let gauge = Gauge::new();
-    let (mut sequential, mut strong, mut weak, mut peaks) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..effort.rounds {
-        peaks.push(gauge.peak());
-        let mut times = vec![];
-        for runner in &mut runners {
-            times.push(runner.run()?);
-            tick();
-        }
-        sequential.push(times[0]);
-        strong.push(times[1..=threads.len()].to_vec());
-        weak.push(times[threads.len() + 1..].to_vec());
-    }
-    drop(runners);
-
-    let mut phases = vec![];
+    let exactly = |n| workload.config().exact_threads(n);
+    let weakly = |n| exactly(n).batch_size(weak_rows * n);
+    let fingerprint = |config: &TrainConfig| fingerprint(&workload, &data, config);
+    let alone = fingerprint(&workload.config().threads(1))?;
     for &n in threads {
-        phases.push((n, phases_of(&workload, &data, n, effort.phase_seconds)?));
+        same_bits(&workload, n, alone, fingerprint(&exactly(n))?)?;
+        if n > 1 {
+            let alone = fingerprint(&weakly(n).threads(1))?;
+            same_bits(&workload, n, alone, fingerprint(&weakly(n))?)?;
+        }
     }
-    let strong = Timings { threads: threads.to_vec(), rounds: strong };
+
+    let mut configs = vec![workload.config().threads(1), workload.config()];
+    configs.extend(threads.iter().map(|&n| exactly(n)));
+    configs.extend(threads.iter().map(|&n| weakly(n)));
+    let mut models =
+        configs.iter().map(|_| workload.model()).collect::<unisono::Result<Vec<_>>>()?;
     let params = models[0].param_count();
-    let alone = phases.iter().find(|(n, _)| *n == 1).map_or(phases[0].1, |(_, phases)| *phases);
-    let work = Work::new(&workload, &data, alone, strong.medians()[0])?;
+    let mut runners = vec![];
+    for (config, model) in configs.iter().zip(&mut models) {
+        runners.push(Runner::new(model, &data, config, effort.seconds)?);
+    }
+    let chosen = runners[1].trainer.history().threads;
+    let (rounds, peaks) = rounds(&mut runners, effort, tick)?;
+    drop(runners);
+    drop(models);
+
+    let column = |i: usize| rounds.iter().map(|round| round[i]).collect::<Vec<f64>>();
+    let timings = |from: usize| Timings {
+        threads: threads.to_vec(),
+        rounds: rounds.iter().map(|round| round[from..from + threads.len()].to_vec()).collect(),
+    };
+    let strong = timings(2);
+    let seconds = effort.seconds * effort.rounds as f64 / 8.0;
+    let clocked = phases::read(&workload, &data, threads, seconds)?;
+    let work = Work::new(&workload, &data, &clocked, strong.medians()[0])?;
     Ok(Readings {
         workload,
         params,
-        sequential,
+        sequential: column(0),
+        default: (chosen, column(1)),
         strong,
-        weak: Timings { threads: threads.to_vec(), rounds: weak },
-        weak_rows: rows,
-        phases,
+        weak: timings(2 + threads.len()),
+        weak_rows,
+        phases: clocked.by_threads,
         work,
         peaks,
     })
 }
 
-/// A runner with as many steps in a turn as take the time.
-fn runner<'a>(
-    model: &'a mut Sequential,
-    data: &'a Dataset,
-    config: &TrainConfig,
-    seconds: f64,
-) -> Result<Runner<'a>> {
-    let mut runner = Runner { trainer: Trainer::new(model, data, config)?, steps: 1 };
-    runner.run()?;
-    while runner.steps < 1 << 20 && runner.run()? * (runner.steps as f64) < seconds / 2.0 {
-        runner.steps *= 2;
+/// Gives every runner its turn, round by round, each round beginning with another. Returns the rounds,
+/// and the peak of one core before each.
+fn rounds(
+    runners: &mut [Runner<'_>],
+    effort: Effort,
+    mut tick: impl FnMut(),
+) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
+    let gauge = Gauge::new();
+    let (mut rounds, mut peaks) = (vec![], vec![]);
+    let start = Instant::now();
+    for round in 0..effort.rounds {
+        if round >= FEWEST && start.elapsed().as_secs_f64() > effort.budget {
+            runners.iter().for_each(|_| tick());
+            continue;
+        }
+        peaks.push(gauge.peak());
+        let mut times = vec![0.0; runners.len()];
+        for turn in 0..runners.len() {
+            let which = (round + turn) % runners.len();
+            times[which] = runners[which].run()?;
+            tick();
+        }
+        rounds.push(times);
     }
-    Ok(runner)
+    Ok((rounds, peaks))
 }
 
-fn check_bits(workload: &Workload, data: &Dataset, threads: &[usize]) -> Result<()> {
-    let fingerprint = |config: TrainConfig| {
-        let mut model = workload.model()?;
-        let mut trainer = Trainer::new(&mut model, data, &config)?;
-        (0..3).try_for_each(|_| trainer.step().map(drop))?;
-        drop(trainer);
-        Ok::<_, unisono::Error>(model.fingerprint())
-    };
-    let expected = fingerprint(workload.config().threads(1))?;
-    for &n in threads {
-        let found = fingerprint(workload.config().exact_threads(n))?;
-        assert_eq!(found, expected, "{}: {n} threads train others", workload.name);
-    }
-    Ok(())
-}
-
-fn phases_of(workload: &Workload, data: &Dataset, threads: usize, seconds: f64) -> Result<Phases> {
+/// The model's bits after two steps.
+fn fingerprint(workload: &Workload, data: &Dataset, config: &TrainConfig) -> Result<u64> {
     let mut model = workload.model()?;
-    let config = workload.config().exact_threads(threads);
-    let mut clock = PhaseClock::new(&mut model, data, &config)?;
-    (0..3).try_for_each(|_| clock.step().map(drop))?;
-    let (start, mut steps, mut sum) = (Instant::now(), 0, Phases::default());
-    while steps < 3 || start.elapsed().as_secs_f64() < seconds {
-        sum.iter_mut().zip(clock.step()?).for_each(|(sum, seconds)| *sum += seconds);
-        steps += 1;
+    let mut trainer = Trainer::new(&mut model, data, config)?;
+    (0..2).try_for_each(|_| trainer.step().map(drop))?;
+    drop(trainer);
+    Ok(model.fingerprint())
+}
+
+fn same_bits(workload: &Workload, threads: usize, expected: u64, found: u64) -> Result<()> {
+    if found == expected {
+        return Ok(());
     }
-    Ok(sum.map(|seconds| seconds / steps as f64))
+    let name = workload.name;
+    Err(format!(
+        "{name}: {threads} threads trained other bits than one ({found:016x}, not {expected:016x})"
+    )
+    .into())
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// Readings as they might have been taken of a small net.
+    pub fn readings() -> Readings {
+        let workload = Workload::new("net", &[10, 20, 5], 100, 200);
+        Readings {
+            workload,
+            params: 325,
+            sequential: vec![4e-3, 4e-3, 4e-3],
+            default: (2, vec![2e-3; 3]),
+            strong: Timings { threads: vec![1, 2], rounds: vec![vec![4e-3, 2.5e-3]; 3] },
+            weak: Timings { threads: vec![1, 2], rounds: vec![vec![2e-3, 2.5e-3]; 3] },
+            weak_rows: 50,
+            phases: vec![(1, [4e-3 / 9.0; 9]), (2, [5e-3 / 9.0; 9])],
+            work: super::super::work::testing::work(),
+            peaks: vec![1e9],
+        }
+    }
+
+    #[test]
+    fn readings_are_taken_of_every_number_of_threads() {
+        let workload = Workload::new("net", &[10, 20, 5], 32, 64);
+        let effort = Effort { rounds: 4, seconds: 1e-4, budget: 10.0 };
+        let mut ticks = 0;
+        let readings = read(workload, &[1, 2], effort, || ticks += 1).unwrap();
+        assert_eq!(ticks, 4 * 6);
+        assert_eq!((readings.sequential.len(), readings.peaks.len()), (4, 4));
+        let all = readings.strong.rounds.iter().chain(&readings.weak.rounds).flatten();
+        assert!(all.chain(&readings.sequential).all(|&seconds| seconds > 0.0));
+        assert!(readings.default.0 >= 1);
+    }
+
+    #[test]
+    fn other_bits_end_the_study() {
+        let workload = Workload::new("net", &[4, 3], 16, 32);
+        let data = workload.data().unwrap();
+        let bits = |n| fingerprint(&workload, &data, &workload.config().exact_threads(n)).unwrap();
+        assert!(same_bits(&workload, 2, bits(1), bits(2)).is_ok());
+        let error = same_bits(&workload, 2, bits(1), bits(1) + 1).unwrap_err().to_string();
+        assert!(error.contains("2 threads trained other bits"), "{error}");
+    }
+
+    #[test]
+    fn no_time_left_means_the_fewest_rounds() {
+        let workload = Workload::new("net", &[4, 3], 16, 32);
+        let effort = Effort { rounds: 9, seconds: 1e-5, budget: 0.0 };
+        let readings = read(workload, &[1], effort, || ()).unwrap();
+        assert_eq!(readings.sequential.len(), FEWEST);
+    }
 }

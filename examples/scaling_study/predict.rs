@@ -1,50 +1,38 @@
 //! A step's time on more threads, or other cores, from what one core takes and what the machine can do.
 //!
-//! Assumptions, all of them also in the report:
-//! - a phase's arithmetic takes as long on each core as it took on one thread here;
-//! - pieces (blocks of rows, runs of parameters) are those that the trainer cuts for the number of
-//!   threads, and each is claimed by the next free worker;
-//! - sharing a pass of the step out takes what it took here, and as much again for each doubling of the
-//!   threads beyond those measured;
-//! - what another core wrote (parameters of the last step, activations of other rows) is read at the
-//!   rate measured from core to core, on all cores at once, and nothing else is done meanwhile;
-//! - parameters and optimizer state that no cache holds pass by at the memory's rate, which grows with
-//!   the cores.
+//! The assumptions stand in [`ASSUMPTIONS`], which the report prints.
 
-use unisono::bench_support::{Phase, PhaseClock, Workload, block_rows};
-use unisono::{Dataset, Result};
-
-use super::measure::Phases;
 use super::rates::Rates;
-use super::simulate::makespan;
+use super::work::{Setting, Work};
 
-/// Shards of a batch, unless configured.
-const SHARDS: usize = 16;
 /// The most threads that are looked at.
 pub const MOST: usize = 128;
 /// More threads stop helping where doubling them gains less than this factor.
 const WORTH: f64 = 1.1;
+/// Seconds of sharing a pass out where there is but one core to measure it on.
+const ASSUMED_FORK_JOIN: f64 = 5e-6;
 
-/// The counted work of a step of one workload, in seconds of one core.
-#[derive(Debug, Clone)]
-pub struct Work {
-    batch: usize,
-    /// Everything for the rows: gathering, forward, loss, backward.
-    first: f64,
-    /// The gradients by the parameters, which grow with the rows.
-    reduce: f64,
-    /// The optimizer and the transpose, which do not.
-    update: f64,
-    /// What no phase accounts for: drawing the order, keeping the books.
-    serial: f64,
-    params: usize,
-    /// Passes that are shared out: one over the rows, the others over the parameters.
-    passes: usize,
-    /// Bytes of a row's inputs and gradients of all layers.
-    row_bytes: usize,
-    /// For each number of threads, the pieces of the second half as shares of it.
-    pieces: Vec<Vec<f64>>,
-}
+/// What the prediction takes for granted.
+pub const ASSUMPTIONS: [&str; 8] = [
+    "A phase takes on each core what it took on one thread here: a fixed part for a block of rows, or \
+     for a batch's gradients, and a part for each row, told apart by two sizes of the batch.",
+    "The pieces of work (blocks of rows, runs of parameters) are those that the trainer cuts for the \
+     number of threads. A pass over k pieces on n cores takes k/n rounds of pieces, rounded up, and at \
+     least its longest piece. A piece over parameters holds the whole tree-sum of its gradients.",
+    "Sharing a pass out costs what it cost here, and as much again for each doubling of the threads \
+     beyond those measured. A pass that is shorter than what sharing it costs is done by one thread.",
+    "What another core wrote (parameters of the last step, activations of other rows) is read at the \
+     rate measured from core to core, by all cores at once, and nothing else is done meanwhile.",
+    "Parameters and optimizer state that are larger than the last cache, and rows of a data set that \
+     is, pass by at the memory's rate: one core's as far as all of them together do not exceed the \
+     machine's. The step takes no less.",
+    "For more cores like these, memory's bandwidth is that measured on all cores here, times as many \
+     as there are cores; the last cache is as large as here.",
+    "A core of another machine does everything faster or slower in the proportion of its arithmetic; \
+     sharing out and what goes from core to core take what they take here.",
+    "No core is slower for the others' sake: no lower clock under load, no second thread of a core, no \
+     distance between sockets.",
+];
 
 /// A machine to predict for.
 #[derive(Debug, Clone)]
@@ -53,14 +41,26 @@ pub struct Target {
     pub cores: usize,
     /// A core's arithmetic beside one of this machine.
     pub speed: f64,
-    /// Bytes per second of memory, all cores together.
-    pub memory: f64,
+    /// Bytes per second of memory, for one core and for all of them together.
+    pub memory: [f64; 2],
     /// Bytes of the largest cache.
     pub cache: usize,
 }
 
+impl Target {
+    /// The machine that was measured.
+    pub fn here(rates: &Rates, cache: usize) -> Self {
+        let memory = [1, rates.cores].map(|n| Rates::at(&rates.memory, n));
+        Self { name: "this machine".into(), cores: rates.cores, speed: 1.0, memory, cache }
+    }
+
+    fn bandwidth(&self, cores: usize) -> f64 {
+        (self.memory[0] * cores as f64).min(self.memory[1])
+    }
+}
+
 /// The parts of a predicted step, in seconds; they add up to it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prediction {
     /// The work evenly divided.
     pub shared: f64,
@@ -72,195 +72,212 @@ pub struct Prediction {
     pub memory: f64,
 }
 
+/// What the parts are called, in order.
+pub const PARTS: [&str; 6] = [
+    "the work, evenly divided",
+    "the serial part of a step",
+    "too few or uneven pieces of work",
+    "sharing out and waiting",
+    "what goes from core to core",
+    "the memory's bandwidth",
+];
+
 impl Prediction {
     pub fn seconds(&self) -> f64 {
-        self.shared + self.losses().iter().map(|(_, seconds)| seconds).sum::<f64>()
+        self.parts().iter().sum()
     }
 
-    fn losses(&self) -> [(&'static str, f64); 5] {
-        [
-            ("the serial part of a step", self.serial),
-            ("too few or uneven pieces of work", self.pieces),
-            ("sharing out and waiting", self.fork_join),
-            ("what goes from core to core", self.handed),
-            ("the memory's bandwidth", self.memory),
-        ]
+    /// As many as [`PARTS`].
+    pub fn parts(&self) -> [f64; 6] {
+        [self.shared, self.serial, self.pieces, self.fork_join, self.handed, self.memory]
     }
 
     /// What costs most beside the work itself.
     pub fn largest_loss(&self) -> &'static str {
-        let largest = self.losses().into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-        largest.map_or("nothing", |(name, _)| name)
+        let losses = PARTS.into_iter().zip(self.parts()).skip(1);
+        losses.max_by(|a, b| a.1.total_cmp(&b.1)).map_or("nothing", |(name, _)| name)
     }
 }
 
-impl Work {
-    /// Takes the phases of one thread, and the whole step's seconds.
-    pub fn new(workload: &Workload, data: &Dataset, phases: Phases, step: f64) -> Result<Self> {
-        let of = |phase: Phase| phases[phase as usize];
-        let (reduce, update) = (of(Phase::Reduce), of(Phase::Update));
-        let first = [Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Measure];
-        let first: f64 = first.into_iter().map(of).sum();
-        // The clock runs beside other steps than those of `step`: keep the phases' proportions.
-        let scale = (step / (first + reduce + update)).min(1.0);
-        let mut model = workload.model()?;
-        let params = model.param_count();
-        let clock = PhaseClock::new(&mut model, data, &workload.config().threads(1))?;
-        let widths: usize = workload.layers.windows(2).map(|pair| pair[0] + pair[1]).sum();
-        Ok(Self {
-            batch: workload.batch,
-            first: first * scale,
-            reduce: reduce * scale,
-            update: update * scale,
-            serial: (step - (first + reduce + update) * scale).max(0.0),
-            params,
-            passes: clock.passes(),
-            row_bytes: 4 * widths,
-            pieces: (1..=MOST).map(|n| clock.update_pieces(n)).collect(),
-        })
-    }
+/// The seconds of a pass on so many equal cores: its pieces in rounds, and no less than the longest.
+pub fn even_pass(pieces: &[f64], cores: usize) -> f64 {
+    let longest = pieces.iter().copied().fold(0.0, f64::max);
+    let rounds = pieces.len().div_ceil(cores.max(1)) as f64;
+    let mean = pieces.iter().sum::<f64>() / pieces.len().max(1) as f64;
+    longest.max(rounds * mean)
+}
 
-    /// The pieces of both halves for `threads` threads and a batch, in seconds of one core.
-    pub fn halves(&self, threads: usize, batch: usize) -> [Vec<f64>; 2] {
-        let rows = batch as f64 / self.batch as f64;
-        let row = self.first * rows / batch as f64;
-        let first = block_rows(batch, SHARDS, threads).into_iter().map(|n| n as f64 * row);
-        let second = self.reduce * rows + self.update;
-        let pieces = &self.pieces[threads.min(MOST) - 1];
-        [first.collect(), pieces.iter().map(|share| share * second).collect()]
-    }
-
-    /// Predicts the step on `threads` threads of a machine, with a batch of so many rows.
-    pub fn predict(
-        &self,
-        rates: &Rates,
-        target: &Target,
-        threads: usize,
-        batch: usize,
-    ) -> Prediction {
-        let working = threads.min(target.cores);
-        let halves = self
-            .halves(threads, batch)
-            .map(|half| half.into_iter().map(|seconds| seconds / target.speed).collect::<Vec<_>>());
-        let ideal = halves.iter().flatten().sum::<f64>() / working as f64;
-        let speeds = vec![1.0; working];
-        let shared_out =
-            halves[0].len().min(2) - 1 + (self.passes - 1) * (halves[1].len().min(2) - 1);
-        let [first, second] = halves.map(|half| makespan(&half, &speeds));
-        let others = (threads - 1) as f64 / threads as f64;
-        let handed = 8.0 * self.params as f64 + (self.row_bytes * batch) as f64;
-        Prediction {
-            shared: ideal,
-            serial: self.serial / target.speed,
-            pieces: first + second - ideal,
-            fork_join: shared_out as f64 * fork_join(rates, threads),
-            handed: handed * others / rates.handed,
-            memory: (self.state_bytes(target) / memory(target, working) - second).max(0.0),
+/// Predicts a step on a machine.
+pub fn predict(work: &Work, rates: &Rates, target: &Target, setting: Setting) -> Prediction {
+    let Setting { threads, batch, .. } = setting;
+    let working = threads.min(target.cores);
+    let serial = work.serial / target.speed;
+    let mut found = Prediction { serial, ..Prediction::default() };
+    for pass in work.passes(setting) {
+        let total = pass.iter().sum::<f64>() / target.speed;
+        let even = total / working as f64;
+        let cost = Sharing::of(rates, target, threads, pass.len());
+        let shared = even_pass(&pass, working) / target.speed;
+        found.shared += even;
+        if shared + cost.fork_join <= total + cost.offers {
+            found.pieces += shared - even;
+            found.fork_join += cost.fork_join;
+        } else {
+            found.fork_join += total + cost.offers - even;
         }
     }
+    let others = (working - 1) as f64 / working as f64;
+    let params = if work.traffic.held_in(target.cache) { 8.0 * work.params as f64 } else { 0.0 };
+    found.handed = (params + (work.row_bytes * batch) as f64) * others / rates.handed;
+    let memory = work.traffic.memory_bytes(batch, target.cache) / target.bandwidth(working);
+    found.memory = (memory - found.shared - found.pieces).max(0.0);
+    found
+}
 
-    /// Bytes of parameters, state and transpose that pass by where no cache holds them.
-    fn state_bytes(&self, target: &Target) -> f64 {
-        let held = 16 * self.params;
-        if held > target.cache { 28.0 * self.params as f64 } else { 0.0 }
-    }
+/// What sharing a pass out costs.
+#[derive(Debug, Clone, Copy)]
+pub struct Sharing {
+    /// Beyond its pieces, if others come.
+    pub fork_join: f64,
+    /// Beyond its pieces, if nobody does.
+    pub offers: f64,
+}
 
-    /// The number of threads from which doubling them gains less than a tenth, and what costs most
-    /// there; none up to [`MOST`].
-    pub fn stops(&self, rates: &Rates, target: &Target) -> Option<(usize, &'static str)> {
-        let at = |threads| self.predict(rates, target, threads, self.batch);
-        let doublings = std::iter::successors(Some(1), |n| Some(n * 2));
-        let mut worth = doublings.take_while(|n| 2 * n <= target.cores.min(MOST));
-        let stop = worth.find(|&n| at(n).seconds() < WORTH * at(2 * n).seconds())?;
-        Some((stop, at(2 * stop).largest_loss()))
+impl Sharing {
+    /// Of a pass of so many pieces.
+    pub fn of(rates: &Rates, target: &Target, threads: usize, pieces: usize) -> Self {
+        if threads == 1 || pieces < 2 {
+            return Self { fork_join: 0.0, offers: 0.0 };
+        }
+        let fork_join = fork_join(rates, threads, target.cores);
+        Self { fork_join, offers: (pieces - 1) as f64 * rates.join }
     }
 }
 
-fn memory(target: &Target, cores: usize) -> f64 {
-    target.memory * cores as f64 / target.cores as f64
-}
-
-/// As measured, and beyond that once more the largest for each doubling.
-fn fork_join(rates: &Rates, threads: usize) -> f64 {
-    let Some(&(most, seconds)) = rates.fork_join.last() else { return 0.0 };
+/// As measured with a core for each thread, and beyond that once more the largest for each doubling.
+/// Threads without a core for each cost what they cost here.
+fn fork_join(rates: &Rates, threads: usize, cores: usize) -> f64 {
+    if threads > cores {
+        return Rates::at(&rates.fork_join, threads);
+    }
+    let measured = |(n, _): &&(usize, f64)| *n > 1 && *n <= rates.cores;
+    let points: Vec<_> = rates.fork_join.iter().filter(measured).copied().collect();
+    let Some(&(most, seconds)) = points.last() else { return ASSUMED_FORK_JOIN };
     match threads {
-        1 => 0.0,
-        n if n <= most => Rates::at(&rates.fork_join, n),
-        n => seconds.max(1e-6) * (1.0 + (n as f64 / most.max(2) as f64).log2().max(0.0)),
+        n if n <= most => Rates::at(&points, n),
+        n => seconds * (1.0 + (n as f64 / most as f64).log2()),
     }
+}
+
+/// The number of threads from which doubling them gains less than a tenth, and what costs most there;
+/// none up to the most that are looked at.
+pub fn stops(work: &Work, rates: &Rates, target: &Target) -> Option<(usize, &'static str)> {
+    let at = |threads| predict(work, rates, target, work.strong(threads));
+    let doublings = std::iter::successors(Some(1), |n| Some(n * 2));
+    let mut worth = doublings.take_while(|n| 2 * n <= target.cores.min(MOST));
+    let stop = worth.find(|&n| at(n).seconds() < WORTH * at(2 * n).seconds())?;
+    Some((stop, at(2 * stop).largest_loss()))
 }
 
 #[cfg(test)]
-mod tests {
+pub mod testing {
+    use super::super::work::testing::work;
     use super::*;
 
-    fn work() -> Work {
-        Work {
-            batch: 256,
-            first: 3e-3,
-            reduce: 1e-3,
-            update: 1e-3,
-            serial: 0.0,
-            params: 1000,
-            passes: 2,
-            row_bytes: 0,
-            pieces: (1..=MOST).map(|n| vec![1.0 / (8 * n) as f64; 8 * n]).collect(),
-        }
+    pub fn rates(handed: f64, fork_join: f64) -> Rates {
+        let fork_join = vec![(1, 0.0), (2, fork_join)];
+        Rates { cores: 2, handed, fork_join, ..Rates::default() }
     }
 
-    fn rates(handed: f64, fork_join: f64) -> Rates {
-        let points = vec![(1, 0.0), (2, fork_join)];
-        Rates { handed, fork_join: points, ..Rates::default() }
-    }
-
-    fn target(cores: usize) -> Target {
+    pub fn target(cores: usize) -> Target {
         let name = "test".to_owned();
-        Target { name, cores, speed: 1.0, memory: 1e12, cache: 1 << 30 }
+        Target { name, cores, speed: 1.0, memory: [1e12, 1e15], cache: 1 << 30 }
+    }
+
+    fn seconds(work: &Work, rates: &Rates, target: &Target, threads: usize) -> f64 {
+        predict(work, rates, target, work.strong(threads)).seconds()
     }
 
     #[test]
     fn one_thread_takes_what_was_measured() {
-        let found = work().predict(&rates(1e9, 1e-5), &target(8), 1, 256);
-        assert!((found.seconds() - 5e-3).abs() < 1e-12, "{found:?}");
+        let found = seconds(&work(), &rates(1e9, 1e-5), &target(8), 1);
+        assert!((found - 5e-3).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn a_pass_takes_rounds_of_pieces_and_no_less_than_the_longest() {
+        assert_eq!(even_pass(&[1.0; 8], 4), 2.0);
+        assert_eq!(even_pass(&[1.0; 9], 4), 3.0);
+        assert_eq!(even_pass(&[1.0; 2], 64), 1.0);
+        assert_eq!(even_pass(&[5.0, 1.0, 1.0, 1.0], 4), 5.0);
+        assert_eq!(even_pass(&[], 4), 0.0);
     }
 
     #[test]
     fn free_sharing_scales_until_the_pieces_run_out() {
-        let (work, rates) = (work(), rates(f64::INFINITY, 0.0));
+        let (work, free) = (work(), rates(f64::INFINITY, 0.0));
         for threads in [2, 4, 8] {
-            let found = work.predict(&rates, &target(128), threads, 256).seconds();
-            assert!((found * threads as f64 / 5e-3 - 1.0).abs() < 1e-3, "{threads}: {found}");
+            let found = seconds(&work, &free, &target(128), threads);
+            assert!((found * threads as f64 / 5e-3 - 1.0).abs() < 1e-9, "{threads}: {found}");
         }
-        let stop = work.stops(&rates, &target(128)).unwrap();
-        assert_eq!(stop.1, "too few or uneven pieces of work");
-        assert!(stop.0 >= 16, "{stop:?}");
+        // 16 shards are 16 blocks of rows at most.
+        let stop = stops(&work, &free, &target(128)).unwrap();
+        assert_eq!(stop, (64, "too few or uneven pieces of work"));
+        // As many shards as there are rows for, and it goes on.
+        let setting = Setting { threads: 64, batch: 4096, shards: 128 };
+        let found = predict(&work, &free, &target(128), setting).seconds();
+        assert!((found * 64.0 - (16.0 * 4e-3 + 1e-3)).abs() < 1e-9, "{found}");
     }
 
     #[test]
     fn every_cost_can_be_what_stops_it() {
-        let serial = Work { serial: 2e-3, ..work() };
-        let stop = |work: &Work, rates: &Rates, target: &Target| work.stops(rates, target).unwrap();
+        let stop =
+            |work: &Work, rates: &Rates, target: &Target| stops(work, rates, target).unwrap();
         let free = rates(f64::INFINITY, 0.0);
+        let mut serial = work();
+        serial.serial = 2e-3;
         assert_eq!(stop(&serial, &free, &target(128)).1, "the serial part of a step");
-        let slow = rates(f64::INFINITY, 1e-3);
+        let slow = rates(f64::INFINITY, 2e-4);
         assert_eq!(stop(&work(), &slow, &target(128)).1, "sharing out and waiting");
-        let far = rates(4e6, 0.0);
+        let far = rates(2e6, 0.0);
         assert_eq!(stop(&work(), &far, &target(128)).1, "what goes from core to core");
-        let narrow = Target { cache: 0, memory: 2e7, ..target(128) };
+        let narrow = Target { cache: 0, memory: [5e6, 1e7], ..target(128) };
         assert_eq!(stop(&work(), &free, &narrow).1, "the memory's bandwidth");
+    }
+
+    #[test]
+    fn a_pass_that_is_too_short_is_not_shared() {
+        let slow = Rates { join: 1e-7, ..rates(f64::INFINITY, 1e-2) };
+        let found = predict(&work(), &slow, &target(8), work().strong(4));
+        // 8 blocks and 32 pieces are offered, and nobody comes.
+        assert!((found.seconds() - 5e-3 - (7.0 + 31.0) * 1e-7).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.largest_loss(), "sharing out and waiting");
     }
 
     #[test]
     fn more_threads_than_cores_gain_nothing() {
         let free = rates(f64::INFINITY, 0.0);
-        let at = |threads| work().predict(&free, &target(2), threads, 256).seconds();
+        let at = |threads| seconds(&work(), &free, &target(2), threads);
         assert!(at(3) >= at(2) * 0.999 && at(16) >= at(2) * 0.999);
     }
 
     #[test]
-    fn a_larger_batch_costs_its_rows_but_one_update() {
+    fn sharing_costs_more_for_each_doubling() {
+        let rates = rates(f64::INFINITY, 3e-6);
+        let found = [2, 4, 8, 64].map(|n| fork_join(&rates, n, 128));
+        assert_eq!(found, [3e-6, 6e-6, 9e-6, 18e-6]);
+        let one = Rates { cores: 1, ..rates };
+        assert_eq!(fork_join(&one, 64, 128), ASSUMED_FORK_JOIN);
+        assert_eq!(fork_join(&one, 2, 1), 3e-6);
+    }
+
+    #[test]
+    fn other_cores_and_other_batches_take_their_time() {
         let free = rates(f64::INFINITY, 0.0);
-        let twice = work().predict(&free, &target(1), 1, 512).seconds();
+        let setting = Setting { batch: 512, ..work().strong(1) };
+        let twice = predict(&work(), &free, &target(1), setting).seconds();
         assert!((twice - 9e-3).abs() < 1e-12, "{twice}");
+        let fast = Target { speed: 2.0, ..target(4) };
+        assert!((seconds(&work(), &free, &fast, 1) - 2.5e-3).abs() < 1e-12);
     }
 }

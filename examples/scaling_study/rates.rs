@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use unisono::bench_support::{Gauge, fma_peak, median};
 
-/// Values of a buffer that no cache holds: 64 MB.
+use super::sharing::{fork_join, join};
+
+/// Values of the three buffers that no cache holds: 64 MB each.
 const STREAMED: usize = 16 << 20;
 /// Values of a buffer that goes from core to core: 512 KB, about what a worker's second cache keeps.
 const HANDED: usize = 128 << 10;
@@ -16,28 +18,53 @@ const HANDED: usize = 128 << 10;
 /// What the machine can do.
 #[derive(Debug, Clone, Default)]
 pub struct Rates {
+    /// Cores of the machine that was measured.
+    pub cores: usize,
     /// Threads, and fused multiply-adds of all of them together, in floating-point operations per
     /// second.
     pub peak: Vec<(usize, f64)>,
     /// Threads, and bytes per second that all of them together read and write in memory.
     pub memory: Vec<(usize, f64)>,
-    /// Bytes per second at which a core reads what another has just written; infinite on one core.
+    /// Bytes per second at which a core reads what another has just written; infinite on one core,
+    /// where there is no other.
     pub handed: f64,
     /// Threads, and seconds that sharing out as many pieces as a pass of a step has takes, beyond the
-    /// work in them evenly divided.
+    /// work in them evenly divided. Also for more threads than cores.
     pub fork_join: Vec<(usize, f64)>,
+    /// Seconds that offering a piece to others costs where none of them comes for it.
+    pub join: f64,
 }
 
 impl Rates {
-    /// Measures on each number of threads, all of them at most the cores.
+    /// Measures on each number of threads.
     pub fn measure(threads: &[usize], rounds: usize) -> Self {
         let cores = super::machine::cores();
         let within = || threads.iter().copied().filter(|&n| n <= cores);
         Self {
+            cores,
             peak: within().map(|n| (n, best(rounds, || peak(n)))).collect(),
             memory: within().map(|n| (n, best(rounds, || memory(n)))).collect(),
             handed: if cores > 1 { middle(rounds, handed) } else { f64::INFINITY },
-            fork_join: within().map(|n| (n, fork_join(n, rounds))).collect(),
+            fork_join: threads.iter().map(|&n| (n, fork_join(n, cores, rounds))).collect(),
+            join: middle(rounds, join),
+        }
+    }
+
+    /// What readings before and after the study say together: the best of arithmetic and memory, the
+    /// mean of the others.
+    pub fn merged([a, b]: [&Self; 2]) -> Self {
+        type Points = [(usize, f64)];
+        let both = |a: &Points, b: &Points, of: fn(f64, f64) -> f64| -> Vec<(usize, f64)> {
+            a.iter().zip(b).map(|(&(n, a), &(_, b))| (n, of(a, b))).collect()
+        };
+        let mean = |a: f64, b: f64| (a + b) / 2.0;
+        Self {
+            cores: a.cores,
+            peak: both(&a.peak, &b.peak, f64::max),
+            memory: both(&a.memory, &b.memory, f64::max),
+            handed: mean(a.handed, b.handed),
+            fork_join: both(&a.fork_join, &b.fork_join, mean),
+            join: mean(a.join, b.join),
         }
     }
 
@@ -56,20 +83,19 @@ fn best(rounds: usize, mut f: impl FnMut() -> f64) -> f64 {
     (0..rounds.max(1)).map(|_| f()).fold(0.0, f64::max)
 }
 
-/// Runs `f` on `threads` threads at once and returns the seconds from the first start to the last end.
-fn together(threads: usize, f: impl Fn(usize) + Sync) -> f64 {
+/// Runs `f` on `threads` threads at once, each with what it has `prepared` itself, and returns the
+/// seconds from the first start to the last end.
+fn together<T>(threads: usize, prepare: impl Fn() -> T + Sync, f: impl Fn(&mut T) + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let times: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
-        let run = |thread: usize| {
-            let (barrier, f) = (&barrier, &f);
-            scope.spawn(move || {
-                barrier.wait();
-                let start = Instant::now();
-                f(thread);
-                (start, Instant::now())
-            })
+        let run = || {
+            let mut prepared = prepare();
+            barrier.wait();
+            let start = Instant::now();
+            f(&mut prepared);
+            (start, Instant::now())
         };
-        let handles: Vec<_> = (0..threads).map(run).collect();
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
     });
     let start = times.iter().map(|(start, _)| *start).min();
@@ -80,26 +106,22 @@ fn together(threads: usize, f: impl Fn(usize) + Sync) -> f64 {
 fn peak(threads: usize) -> f64 {
     let gauge = Gauge::new();
     let rounds = (gauge.peak() * 0.02 / fma_peak(1)) as usize + 1;
-    let seconds = together(threads, |_| {
+    let run = |(): &mut ()| {
         black_box(fma_peak(rounds));
-    });
-    fma_peak(1) * rounds as f64 * threads as f64 / seconds
+    };
+    fma_peak(1) * rounds as f64 * threads as f64 / together(threads, || (), run)
 }
 
-/// `a = b + 3 c` over buffers that no cache holds: two reads and a write, and the read that comes before
-/// a write.
+/// `a = b + 3 c` over buffers that no cache holds, which each thread writes first so that they lie in
+/// its part of the memory: two reads and a write, and the read that comes before a write.
 ///
 /// # Source
 /// J. D. McCalpin, "Memory bandwidth and machine balance in current high performance computers", 1995
 /// (STREAM, triad), with the write-allocate counted.
 fn memory(threads: usize) -> f64 {
     let len = STREAMED / threads;
-    let mut parts: Vec<[Vec<f32>; 3]> =
-        (0..threads).map(|_| std::array::from_fn(|i| vec![i as f32; len])).collect();
-    let parts: Vec<_> = parts.iter_mut().map(parking_lot::Mutex::new).collect();
-    let seconds = together(threads, |thread| {
-        let mut part = parts[thread].lock();
-        let [a, b, c] = &mut **part;
+    let buffers = || -> [Vec<f32>; 3] { std::array::from_fn(|i| vec![i as f32 + 1.0; len]) };
+    let seconds = together(threads, buffers, |[a, b, c]| {
         for ((a, b), c) in a.iter_mut().zip(&*b).zip(&*c) {
             *a = b + 3.0 * c;
         }
@@ -143,39 +165,27 @@ fn handed() -> f64 {
     (4 * HANDED) as f64 / median(&times[1..])
 }
 
-/// Pieces that a half of a step is cut into for each worker.
-const PIECES: usize = 8;
-/// Seconds of work in a piece: enough that others come and take some.
-const PIECE: f64 = 1e-6;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn spin() {
-    let start = Instant::now();
-    while start.elapsed().as_secs_f64() < PIECE {
-        std::hint::spin_loop();
+    #[test]
+    fn a_rate_is_that_of_the_nearest_number_below() {
+        let points = [(1, 10.0), (4, 30.0)];
+        assert_eq!([1, 3, 4, 9].map(|n| Rates::at(&points, n)), [10.0, 10.0, 30.0, 30.0]);
+        assert!(Rates::at(&[], 1).is_nan());
     }
-}
 
-/// What a shared-out half takes beyond its work evenly divided.
-fn fork_join(threads: usize, rounds: usize) -> f64 {
-    if threads == 1 {
-        return 0.0;
+    #[test]
+    fn merged_rates_take_the_best_of_what_others_can_only_slow_down() {
+        let rates = |peak, handed| Rates {
+            peak: vec![(1, peak)],
+            handed,
+            fork_join: vec![(1, 0.0), (2, 1.0 / handed)],
+            ..Rates::default()
+        };
+        let merged = Rates::merged([&rates(1.0, 2.0), &rates(3.0, 4.0)]);
+        assert_eq!((merged.peak, merged.handed), (vec![(1, 3.0)], 3.0));
+        assert_eq!(merged.fork_join[1], (2, 0.375));
     }
-    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else { return 0.0 };
-    fn split(pieces: usize) {
-        if pieces > 1 {
-            rayon::join(|| split(pieces / 2), || split(pieces - pieces / 2));
-        } else {
-            spin();
-        }
-    }
-    let times: Vec<f64> = pool.install(|| {
-        (0..200 * rounds.max(1))
-            .map(|_| {
-                let start = Instant::now();
-                split(PIECES * threads);
-                start.elapsed().as_secs_f64() - PIECES as f64 * PIECE
-            })
-            .collect()
-    });
-    median(&times).max(0.0)
 }

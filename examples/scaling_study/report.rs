@@ -1,16 +1,19 @@
-//! The study as a page that shows everything without a network.
+//! What the study tells, in order.
 
-use super::accuracy::{GOAL, ROWS, Reached};
+use super::accuracy::{GOAL, RATE, ROWS, Reached};
+use super::document::{Document, Part, Section, Table};
 use super::figures::Figure;
 use super::fit::{Estimate, Fits};
 use super::machine::Facts;
 use super::measure::Readings;
 use super::predict::Target;
 use super::rates::Rates;
-use super::table::{self, Row};
+use super::table::{self, COLUMNS, Row, duration};
+use super::validate::Check;
 
 /// Everything that the report tells.
 pub struct Study<'a> {
+    pub command: &'a str,
     pub machine: &'a Facts,
     pub warnings: &'a [String],
     pub rates: &'a Rates,
@@ -19,274 +22,236 @@ pub struct Study<'a> {
     pub fits: &'a [Option<Fits>],
     pub reached: &'a [Reached],
     pub targets: &'a [Target],
+    pub checks: &'a [Check],
     pub figures: &'a [Figure],
-    pub command: &'a str,
-    pub cores: usize,
+    /// The last cache's bytes, and whether the machine told them.
+    pub cache: (usize, bool),
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:1300px;\
-margin:2em auto;padding:0 1em}h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1em 0;\
-font-variant-numeric:tabular-nums}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}\
-td:first-child,th:first-child,.text td{text-align:left}figure{display:inline-block;margin:.5em 1em .5em 0;\
-max-width:620px;vertical-align:top}figure svg{max-width:100%;height:auto}figcaption{font-size:13px;\
-color:#555}.warning{background:#fff3d6;border-left:4px solid #d08a00;padding:.5em 1em}\
-.scroll{overflow-x:auto}";
-
-/// A text as HTML.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+pub fn text(text: impl Into<String>) -> Part<'static> {
+    Part::Text(text.into())
 }
 
-fn table_of(head: &[&str], rows: &[Vec<String>], class: &str) -> String {
-    let cells = |tag: &str, cells: &[String]| -> String {
-        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect()
-    };
-    let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
-    let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
-    format!(
-        "<div class=\"scroll\"><table class=\"{class}\"><tr>{}</tr>\n{rows}</table></div>\n",
-        cells("th", &head)
-    )
+pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> Part<'static> {
+    Part::Table(Table::new(head, rows))
 }
 
-impl Study<'_> {
-    /// The report as one HTML file.
-    pub fn html(&self) -> String {
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <title>Scaling study of unisono</title><style>{STYLE}</style></head><body>\n\
-             <h1>Scaling study of unisono</h1>\n<p>Made by <code>{}</code>. Whole training steps, \
-             forward, backward, tree-sum and Adam, shuffling and gathering included. All numbers of \
-             threads had their turn in every round, and trained the same bits.</p>\n",
-            escaped(self.command)
-        );
-        for warning in self.warnings {
-            page += &format!("<p class=\"warning\">{}</p>\n", escaped(warning));
-        }
-        page += "<h2>Machine</h2>\n";
-        let facts =
-            self.machine.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
-        page += &table_of(&["", ""], &facts.collect::<Vec<_>>(), "text");
-        page += &table_of(&["measured on the spot", "threads", "rate"], &self.rate_rows(), "");
-        page += "<h2>Speed</h2>\n";
-        page += &self.pictures(&["speed-up", "efficiency", "roofline"]);
-        let head = [
-            "workload",
-            "scaling",
-            "threads",
-            "batch",
-            "ms a step",
-            "spread",
-            "rows/s",
-            "speed-up",
-            "efficiency",
-            "GFLOP/s",
-            "of peak",
-            "of memory",
+/// "1 thread", "2 threads".
+pub fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+impl<'a> Study<'a> {
+    /// The report.
+    pub fn document(&self) -> Document<'a> {
+        let mut sections = vec![
+            self.about(),
+            self.speed(),
+            self.laws(),
+            self.pictures("Where the time goes", &["phases-"]),
+            self.accuracy(),
         ];
-        let rows: Vec<_> = self.rows.iter().map(|row| table::cells(row).to_vec()).collect();
-        page += &table_of(&head, &rows, "");
-        page += "<p><i>Spread</i>: the distance of the quartiles. <i>Of peak</i>: the arithmetic of the \
-                 products beside the measured peak of the threads, at most one a core. <i>Of memory</i>: \
-                 bytes of features, parameters and optimizer state that would have to pass by if no \
-                 cache held any, beside the measured bandwidth; above 100% a cache does hold \
-                 them.</p>\n<h2>Laws of scaling</h2>\n";
-        page += &table_of(
-            &[
-                "workload",
-                "serial part (Amdahl)",
-                "contention (USL)",
-                "coherence (USL)",
-                "rests on",
-            ],
-            &self.fit_rows(),
-            "",
-        );
-        page += "<p>In brackets: intervals of 95% from resampled rounds, so of the noise of measuring \
-                 alone. Sources: G. M. Amdahl, 1967; N. J. Gunther, <i>Guerrilla Capacity Planning</i>, \
-                 2007.</p>\n<h2>Where the time goes</h2>\n";
-        page += &self.pictures(&["phases"]);
-        page += &format!(
-            "<h2>Time to accuracy</h2>\n<p>64-256-256-10 on handwritten digits until {:.0}% of the \
-             held-out rows are right, with {ROWS} rows of the batch for each thread.</p>\n",
-            100.0 * GOAL
-        );
-        page += &self.pictures(&["time-to-accuracy"]);
-        page += &table_of(&["threads", "batch", "epochs", "seconds"], &self.reached_rows(), "");
-        page += "<h2>Beyond what was measured: a prediction</h2>\n";
-        page += ASSUMPTIONS;
-        page += &self.pictures(&["prediction"]);
-        page += "<h3>Where it stops scaling, as predicted</h3>\n";
-        page += &table_of(
-            &["workload", "machine", "doubling gains less than 10% from", "what costs most there"],
-            &self.stop_rows(),
-            "",
-        );
-        page += "<h3>Predicted beside measured</h3>\n";
-        page += &table_of(
-            &["workload", "scaling", "threads", "measured ms", "predicted ms", "error"],
-            &self.validation_rows(),
-            "",
-        );
-        page + "</body></html>\n"
+        sections.extend([self.prediction(), self.advice(), self.validation(), self.simulation()]);
+        let title = "Scaling study of unisono".to_owned();
+        Document { title, warnings: self.warnings.to_vec(), sections }
     }
 
-    /// Table, laws and warnings as Markdown.
-    pub fn markdown(&self) -> String {
-        let mut text = "# Scaling study of unisono\n\n".to_owned();
-        for warning in self.warnings {
-            text += &format!("**Warning:** {warning}\n\n");
-        }
-        for (name, value) in self.machine {
-            text += &format!("- {name}: {value}\n");
-        }
-        text += &format!("\n{}\n", table::markdown(self.rows));
-        let table = |head: &[&str], rows: Vec<Vec<String>>| {
-            let rows: String =
-                rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect();
-            format!("| {} |\n|{}\n{rows}\n", head.join(" | "), "---|".repeat(head.len()))
-        };
-        text += &table(
-            &[
-                "workload",
-                "serial part (Amdahl)",
-                "contention (USL)",
-                "coherence (USL)",
-                "rests on",
-            ],
-            self.fit_rows(),
-        );
-        text += "Predicted (not measured) beside measured:\n\n";
-        text += &table(
-            &["workload", "scaling", "threads", "measured ms", "predicted ms", "error"],
-            self.validation_rows(),
-        );
-        text += &table(
-            &[
-                "workload",
-                "machine",
-                "predicted: doubling gains less than 10% from",
-                "what costs most",
-            ],
-            self.stop_rows(),
-        );
-        text
+    /// Pictures whose names begin in one of some ways, measured or predicted.
+    pub fn of(&self, kinds: &[&str]) -> Vec<Part<'a>> {
+        let begins = |figure: &&Figure| kinds.iter().any(|kind| figure.name.starts_with(kind));
+        self.figures.iter().filter(begins).map(Part::Picture).collect()
     }
 
-    fn pictures(&self, kinds: &[&str]) -> String {
-        let chosen = |figure: &&Figure| kinds.iter().any(|kind| figure.name.starts_with(kind));
-        let drawn = |figure: &Figure| {
-            let caption = escaped(&figure.caption);
-            format!(
-                "<figure id=\"{}\">{}<figcaption>{caption}</figcaption></figure>\n",
-                escaped(&figure.name),
-                figure.svg
-            )
-        };
-        self.figures.iter().filter(chosen).map(drawn).collect()
+    fn pictures(&self, title: &str, kinds: &[&str]) -> Section<'a> {
+        Section::measured(title, self.of(kinds))
+    }
+
+    fn about(&self) -> Section<'a> {
+        let facts = self.machine.iter().map(|(name, value)| vec![(*name).into(), value.clone()]);
+        let rounds = self.readings.iter().map(|it| it.sequential.len()).max().unwrap_or(0);
+        let told = if self.cache.1 { "as the system tells" } else { "assumed" };
+        Section::measured(
+            "Machine",
+            vec![
+                text(format!(
+                    "Made by `{}`. Whole training steps are timed: forward, backward, tree-sum and \
+                     Adam, shuffling and gathering included. Every number of threads had its turn in \
+                     each of up to {rounds} rounds, each round beginning with another, and all of them \
+                     trained the same bits.",
+                    self.command
+                )),
+                table(&["", "this machine"], facts.collect()),
+                text(format!(
+                    "Rates measured on the spot, before the study and after it. Last cache: {:.0} MB \
+                     ({told}).",
+                    self.cache.0 as f64 / 1e6
+                )),
+                table(&["what", "threads", "measured"], self.rate_rows()),
+            ],
+        )
     }
 
     fn rate_rows(&self) -> Vec<Vec<String>> {
-        let row = |name: &str, n: String, rate: String| vec![name.to_owned(), n, rate];
-        let Rates { peak, memory, handed, fork_join } = self.rates;
+        let row = |name: &str, n: usize, rate: String| vec![name.to_owned(), n.to_string(), rate];
+        let Rates { peak, memory, handed, fork_join, join, .. } = self.rates;
         let mut rows = vec![];
-        for (n, rate) in peak {
-            let rate = format!("{:.1} GFLOP/s", rate / 1e9);
-            rows.push(row("arithmetic (fused multiply-add, f32)", n.to_string(), rate));
+        for &(n, rate) in peak {
+            let name = "arithmetic (f32, fused multiply-add)";
+            rows.push(row(name, n, format!("{:.1} GFLOP/s", rate / 1e9)));
         }
-        for (n, rate) in memory {
-            rows.push(row("memory (triad)", n.to_string(), format!("{:.1} GB/s", rate / 1e9)));
+        for &(n, rate) in memory {
+            rows.push(row("memory (triad)", n, format!("{:.1} GB/s", rate / 1e9)));
         }
         if handed.is_finite() {
             let rate = format!("{:.1} GB/s", handed / 1e9);
-            rows.push(row("reading what another core wrote", "2".into(), rate));
+            rows.push(row("reading what another core wrote", 2, rate));
         }
-        for (n, seconds) in fork_join.iter().filter(|(n, _)| *n > 1) {
-            let time = format!("{:.2} µs", seconds * 1e6);
-            rows.push(row("sharing out a pass of a step", n.to_string(), time));
+        for &(n, seconds) in fork_join.iter().filter(|(n, _)| *n > 1) {
+            rows.push(row("sharing a pass of a step out", n, duration(seconds)));
         }
+        rows.push(row("offering a piece that nobody takes", 2, duration(*join)));
         rows
     }
 
-    fn fit_rows(&self) -> Vec<Vec<String>> {
-        let told = |estimate: &Estimate| {
-            let Estimate { value, low, high } = estimate;
-            format!("{value:.4} ({low:.4} to {high:.4})")
-        };
-        let row = |(readings, fits): (&Readings, &Option<Fits>)| {
+    fn speed(&self) -> Section<'a> {
+        let mut parts: Vec<_> = self.of(&["speed-up", "efficiency", "roofline"]);
+        parts.push(table(&COLUMNS, self.rows.iter().map(table::cells).collect()));
+        parts.push(Part::List(
+            [
+                "sequential: one thread and no pool, the base of strong speed-ups. default: the number \
+                 of threads that the trainer chooses by itself. strong: the same batch on exactly so \
+                 many threads. weak: as many rows for each thread; its base is one thread with its \
+                 rows, and its speed-up is the scaled one (Gustafson's).",
+                "time a step: the median of the rounds. spread: the distance of the quartiles beside the \
+                 median. efficiency: speed-up by threads, also of those without a core.",
+                "of peak: the arithmetic of the products beside the peak measured for as many threads, \
+                 of at most one a core.",
+                "of memory: bytes that have to come from memory or go there, beside the bandwidth \
+                 measured for as many threads. Counted are the reads and writes of parameters, both \
+                 moments and the transpose if they are larger than the last cache, and the batch's rows \
+                 if these and the data set are. cached: nothing has to, for the cache holds everything.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ));
+        Section::measured("Speed", parts)
+    }
+
+    fn laws(&self) -> Section<'a> {
+        let rows = self.readings.iter().zip(self.fits).map(|(readings, fits)| {
             let mut row = vec![readings.workload.name.to_owned()];
-            match fits {
-                None => row.extend(["–", "–", "–", "one thread alone"].map(str::to_owned)),
-                Some(fits) => {
-                    row.extend([told(&fits.serial), told(&fits.contention)]);
-                    let points = fits.points;
-                    row.push(match points {
-                        0 | 1 => "cannot be told: taken as 0".to_owned(),
-                        _ => told(&fits.coherence),
-                    });
-                    row.push(format!("1 and {points} more numbers of threads"));
-                }
-            }
+            row.extend(fits.as_ref().map_or_else(
+                || ["–", "–", "–", "–", "one thread alone"].map(str::to_owned).to_vec(),
+                fit_cells,
+            ));
             row
-        };
-        self.readings.iter().zip(self.fits).map(row).collect()
+        });
+        Section::measured(
+            "Laws of scaling, fitted",
+            vec![
+                table(
+                    &[
+                        "workload",
+                        "serial part (Amdahl)",
+                        "contention (USL)",
+                        "coherence (USL)",
+                        "largest deviation (Amdahl, USL)",
+                        "fitted to",
+                    ],
+                    rows.collect(),
+                ),
+                text(
+                    "Least squares on the medians of strong scaling, relative to one thread of the same \
+                     step, for the numbers of threads that have a core for each. In brackets: intervals \
+                     of 95% from resampled rounds. They tell the noise of measuring and nothing of \
+                     whether the law holds; with one number of threads beyond one any law of one \
+                     coefficient meets the point, and what it says of more threads is untested. A \
+                     serial part above 1 means that threads made the step slower: no part of the work \
+                     is that large, and Amdahl's law does not hold.",
+                ),
+                text(
+                    "Sources: G. M. Amdahl, 1967; N. J. Gunther, Guerrilla Capacity Planning, 2007; \
+                     B. Efron, 1979, for the intervals.",
+                ),
+            ],
+        )
     }
 
-    fn reached_rows(&self) -> Vec<Vec<String>> {
-        let told = |value: Option<f64>, digits: usize| {
-            value.map_or_else(|| "not reached".to_owned(), |value| format!("{value:.digits$}"))
-        };
+    fn accuracy(&self) -> Section<'a> {
         let row = |it: &Reached| {
-            let (epochs, seconds) = (told(it.epochs, 1), told(it.seconds, 4));
-            vec![it.threads.to_string(), it.batch.to_string(), epochs, seconds]
+            let runs = it.runs.len() + it.missed;
+            let epochs = it.epochs().map(|epochs| format!("{epochs:.1}"));
+            let missed = || format!("not reached by {} of {runs} runs", it.missed);
+            let times = it.seconds().map(|times| {
+                let (low, high) = table::quartiles(&times);
+                let middle = duration(unisono::bench_support::median(&times));
+                [middle, format!("{} to {}", duration(low), duration(high))]
+            });
+            let [middle, range] = times.unwrap_or_else(|| [missed(), "–".into()]);
+            let epochs = epochs.unwrap_or_else(|| "–".into());
+            vec![it.threads.to_string(), it.batch.to_string(), epochs, middle, range]
         };
-        self.reached.iter().map(row).collect()
-    }
-
-    fn stop_rows(&self) -> Vec<Vec<String>> {
-        let mut rows = vec![];
-        for readings in self.readings {
-            for target in self.targets {
-                let (threads, why) = match readings.work.stops(self.rates, target) {
-                    Some((threads, why)) => (format!("{threads} threads"), why),
-                    None => (format!("not up to {}", target.cores.min(super::predict::MOST)), "–"),
-                };
-                let name = readings.workload.name.to_owned();
-                rows.push(vec![name, target.name.clone(), threads, why.to_owned()]);
-            }
-        }
-        rows
-    }
-
-    /// The prediction for this machine beside every measured point.
-    fn validation_rows(&self) -> Vec<Vec<String>> {
-        let Some(here) = self.targets.first() else { return vec![] };
-        let here = Target { cores: self.cores, ..here.clone() };
-        let here = Target { memory: Rates::at(&self.rates.memory, self.cores), ..here };
-        let mut rows = vec![];
-        for row in self.rows.iter().filter(|row| row.scaling != "sequential") {
-            let of = |readings: &&Readings| readings.workload.name == row.workload;
-            let Some(readings) = self.readings.iter().find(of) else { continue };
-            let predicted = readings.work.predict(self.rates, &here, row.threads, row.batch);
-            let predicted = predicted.seconds();
-            rows.push(vec![
-                row.workload.clone(),
-                row.scaling.to_owned(),
-                row.threads.to_string(),
-                format!("{:.4}", row.seconds * 1e3),
-                format!("{:.4}", predicted * 1e3),
-                format!("{:+.0}%", 100.0 * (predicted / row.seconds - 1.0)),
-            ]);
-        }
-        rows
+        let mut parts = vec![text(format!(
+            "64-256-256-10 on handwritten digits until {:.0}% of the held-out rows are right, looked at \
+             after each epoch, with {ROWS} rows of the batch for each thread and Adam at {RATE} whatever \
+             the batch; medians over {} seeds. Time of training, without looking.",
+            100.0 * GOAL,
+            self.reached.first().map_or(0, |it| it.runs.len() + it.missed),
+        ))];
+        parts.extend(self.of(&["time-to-accuracy"]));
+        let rows = self.reached.iter().map(row).collect();
+        parts.push(table(&["threads", "batch", "epochs", "time", "quartiles"], rows));
+        Section::measured("Time to accuracy", parts)
     }
 }
 
-const ASSUMPTIONS: &str = "<p>From the phases of one thread and the rates above, with these assumptions: \
-a phase's arithmetic takes as long on every core as on one thread here; each piece of work (a block of \
-rows, a run of parameters, as the trainer cuts them) is claimed by the next free worker; sharing a pass \
-of a step out costs what it cost here, and as much again for each doubling beyond; what another core \
-wrote is read at the measured rate on all cores at once, and nothing else is done meanwhile; memory's \
-bandwidth grows with the cores. A simulation of workers that claim pieces, with jitter and with uneven \
-cores, stands beside the closed form.</p>\n";
+/// Both laws' numbers with their intervals, how well they fit, and to what.
+fn fit_cells(fits: &Fits) -> Vec<String> {
+    let told =
+        |Estimate { value, low, high }: Estimate| format!("{value:.4} ({low:.4} to {high:.4})");
+    let serial = match fits.serial.value {
+        value if value > 1.0 => format!("none: threads hurt, {}", told(fits.serial)),
+        value if value < 0.0 => format!("none: more than ideal, {}", told(fits.serial)),
+        _ => told(fits.serial),
+    };
+    let misfit = |share: Option<f64>| match share {
+        Some(share) => format!("{:.1}%", 100.0 * share),
+        None => "no point left".to_owned(),
+    };
+    let threads: Vec<_> = fits.threads.iter().map(usize::to_string).collect();
+    vec![
+        serial,
+        told(fits.contention),
+        fits.coherence.map_or_else(|| "cannot be told: taken as 0".to_owned(), told),
+        fits.misfit.map(misfit).join(", "),
+        format!("{} threads, {}", threads.join(", "), counted(fits.rounds, "round")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_that_does_not_hold_is_said_not_to() {
+        let estimate = |value| Estimate { value, low: value - 0.1, high: value + 0.1 };
+        let mut fits = Fits {
+            serial: estimate(9.0),
+            contention: estimate(9.0),
+            coherence: None,
+            threads: vec![1, 2],
+            rounds: 5,
+            misfit: [Some(4.0), None],
+        };
+        let cells = fit_cells(&fits);
+        assert_eq!(cells[0], "none: threads hurt, 9.0000 (8.9000 to 9.1000)");
+        assert_eq!(cells[2], "cannot be told: taken as 0");
+        assert_eq!(cells[3..], ["400.0%, no point left", "1, 2 threads, 5 rounds"]);
+        fits.serial = estimate(0.2);
+        assert_eq!(fit_cells(&fits)[0], "0.2000 (0.1000 to 0.3000)");
+        assert_eq!(
+            (counted(1, "thread"), counted(2, "thread")),
+            ("1 thread".into(), "2 threads".into())
+        );
+    }
+}

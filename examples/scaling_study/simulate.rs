@@ -1,44 +1,92 @@
 //! A step on workers that claim pieces of work, one after the other: cores may differ, and be held up.
+//! It backs the closed form of [`super::predict`], which knows neither.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Steps that are simulated.
-const STEPS: usize = 200;
+use super::predict::{Sharing, Target, predict};
+use super::rates::Rates;
+use super::work::{Setting, Work};
 
-/// When the last of some workers is done, each taking the next piece as soon as it is free. `speeds` are
-/// relative to the core on which the pieces' seconds were measured.
-pub fn makespan(pieces: &[f64], speeds: &[f64]) -> f64 {
-    delayed(pieces, speeds, || 1.0)
+/// Steps that are simulated where chance has a part.
+const STEPS: usize = 100;
+
+/// What the workers are like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workers {
+    /// Speeds relative to a core of the machine.
+    pub speeds: Vec<f64>,
+    /// By what share a piece may take longer, at most, at random.
+    pub jitter: f64,
 }
 
-fn delayed(pieces: &[f64], speeds: &[f64], mut factor: impl FnMut() -> f64) -> f64 {
-    let mut free = vec![0.0_f64; speeds.len()];
+impl Workers {
+    /// All the same and never held up.
+    pub fn even(cores: usize) -> Self {
+        Self { speeds: vec![1.0; cores], jitter: 0.0 }
+    }
+
+    /// All the same, each piece up to a tenth longer.
+    pub fn jittery(cores: usize) -> Self {
+        Self { jitter: 0.1, ..Self::even(cores) }
+    }
+
+    /// Every other of them at half speed, as laptops have them.
+    pub fn uneven(cores: usize) -> Self {
+        let speed = |core| if core % 2 == 0 { 1.0 } else { 0.5 };
+        Self { speeds: (0..cores).map(speed).collect(), jitter: 0.0 }
+    }
+}
+
+/// When the last worker is done, each taking the next piece as soon as it is free.
+fn pass(pieces: &[f64], workers: &Workers, random: &mut ChaCha8Rng) -> f64 {
+    let mut free = vec![0.0_f64; workers.speeds.len()];
     for piece in pieces {
         let soonest = (0..free.len()).min_by(|&a, &b| free[a].total_cmp(&free[b]));
         let Some(worker) = soonest else { return f64::NAN };
-        free[worker] += piece / speeds[worker] * factor();
+        let share = f64::from(random.next_u32() >> 8) / f64::from(1 << 24);
+        free[worker] += piece / workers.speeds[worker] * (1.0 + workers.jitter * share);
     }
     free.into_iter().fold(0.0, f64::max)
 }
 
-/// The mean of steps of two halves whose pieces each take up to `jitter` longer, at random.
-pub fn jittered(halves: [&[f64]; 2], speeds: &[f64], jitter: f64) -> f64 {
+/// The mean seconds of steps on such workers of a machine, one for each thread that has a core. What is
+/// no piece of work costs what the closed form says.
+pub fn step(
+    work: &Work,
+    rates: &Rates,
+    target: &Target,
+    setting: Setting,
+    workers: &Workers,
+) -> f64 {
+    let closed = predict(work, rates, target, setting);
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let mut factor = || 1.0 + jitter * (random.next_u32() >> 8) as f64 / (1 << 24) as f64;
-    let total: f64 =
-        (0..STEPS).flat_map(|_| halves.map(|half| delayed(half, speeds, &mut factor))).sum();
-    total / STEPS as f64
-}
-
-/// So many cores, every other of them at half speed, as laptops have them.
-pub fn uneven(cores: usize) -> Vec<f64> {
-    (0..cores).map(|core| if core % 2 == 0 { 1.0 } else { 0.5 }).collect()
+    let steps = if workers.jitter > 0.0 { STEPS } else { 1 };
+    let passes = work.passes(setting);
+    let mut total = 0.0;
+    for pieces in (0..steps).flat_map(|_| &passes) {
+        let cost = Sharing::of(rates, target, setting.threads, pieces.len());
+        let shared = pass(pieces, workers, &mut random) / target.speed + cost.fork_join;
+        let alone = Workers { speeds: vec![1.0], ..workers.clone() };
+        let alone = pass(pieces, &alone, &mut random) / target.speed + cost.offers;
+        total += shared.min(alone);
+    }
+    closed.serial + closed.handed + closed.memory + total / steps as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use unisono::bench_support::SCALING;
+
+    use super::super::predict::MOST;
+    use super::super::predict::testing::{rates, target};
+    use super::super::work::testing::{of, work};
     use super::*;
+
+    fn makespan(pieces: &[f64], speeds: &[f64]) -> f64 {
+        let workers = Workers { speeds: speeds.to_vec(), jitter: 0.0 };
+        pass(pieces, &workers, &mut ChaCha8Rng::seed_from_u64(1))
+    }
 
     #[test]
     fn even_workers_share_even_pieces() {
@@ -56,13 +104,39 @@ mod tests {
         assert!(found >= ideal && found <= ideal + 1.0 / 0.25, "{found} for {ideal}");
     }
 
+    /// The closed form knows rounds of pieces, the simulation every piece: they have to agree on every
+    /// workload, as the trainer cuts it, and every number of threads.
+    #[test]
+    fn the_simulation_backs_the_closed_form() {
+        let rates = Rates { join: 1e-7, ..rates(20e9, 3e-6) };
+        for (workload, seconds) in SCALING.into_iter().zip([1e-6, 3e-4, 4e-3, 0.15]) {
+            let work = of(&workload, seconds);
+            for threads in 1..=MOST {
+                let setting = work.strong(threads);
+                let closed = predict(&work, &rates, &target(MOST), setting).seconds();
+                let workers = Workers::even(threads);
+                let simulated = step(&work, &rates, &target(MOST), setting, &workers);
+                let error = closed / simulated - 1.0;
+                assert!(error.abs() < 0.12, "{} on {threads}: {error}", workload.name);
+            }
+        }
+    }
+
     #[test]
     fn jitter_costs_between_nothing_and_all_of_it() {
-        let pieces = [1.0; 16];
-        let none = jittered([&pieces, &[]], &[1.0; 4], 0.0);
-        assert_eq!(none, 4.0);
-        let some = jittered([&pieces, &[]], &[1.0; 4], 0.2);
-        assert!(some > none * 1.1 && some < none * 1.2, "{some}");
-        assert_eq!(uneven(3), [1.0, 0.5, 1.0]);
+        let (work, rates) = (work(), rates(f64::INFINITY, 0.0));
+        let time = |workers: Workers| step(&work, &rates, &target(8), work.strong(4), &workers);
+        let (even, jittery) = (time(Workers::even(4)), time(Workers::jittery(4)));
+        assert!(jittery > even * 1.03 && jittery < even * 1.1, "{jittery} for {even}");
+    }
+
+    #[test]
+    fn uneven_cores_come_within_a_slow_piece_of_their_sum() {
+        assert_eq!(Workers::uneven(3).speeds, [1.0, 0.5, 1.0]);
+        let (work, rates) = (work(), rates(f64::INFINITY, 0.0));
+        let found = step(&work, &rates, &target(8), work.strong(4), &Workers::uneven(4));
+        // A slow core is held up by one block of 32 rows and one piece over parameters, at most.
+        let (ideal, slow) = (5e-3 / 3.0, (3e-3 / 8.0 + 2e-3 / 32.0) / 0.5);
+        assert!(found >= ideal && found <= ideal + slow, "{found} for {ideal}");
     }
 }

@@ -4,12 +4,13 @@ use unisono::bench_support::median;
 
 use super::measure::Readings;
 use super::rates::Rates;
+use super::traffic::Traffic;
 
 /// A line of the table: one workload on one number of threads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub workload: String,
-    /// "sequential", "strong" or "weak".
+    /// "sequential", "default", "strong" or "weak".
     pub scaling: &'static str,
     pub threads: usize,
     pub batch: usize,
@@ -22,7 +23,8 @@ pub struct Row {
     /// Arithmetic of the products, per second.
     pub flops: f64,
     pub share_of_peak: f64,
-    /// Bytes that have to pass by if no cache holds them, beside the memory's rate.
+    /// Bytes that have to come from memory or go there, beside the memory's rate; 0 if the caches hold
+    /// everything.
     pub share_of_memory: f64,
 }
 
@@ -32,20 +34,25 @@ impl Row {
     }
 }
 
-/// The columns' names in CSV.
-const COLUMNS: [&str; 11] = [
+/// The columns' names, for readers.
+pub const COLUMNS: [&str; 12] = [
     "workload",
     "scaling",
     "threads",
     "batch",
-    "ms_per_step",
+    "time a step",
     "spread",
-    "rows_per_s",
-    "speed_up",
+    "rows/s",
+    "speed-up",
     "efficiency",
-    "gflops",
-    "share_of_peak",
+    "GFLOP/s",
+    "of peak",
+    "of memory",
 ];
+
+/// The columns' names in CSV.
+const CSV: &str = "workload,scaling,threads,batch,seconds_per_step,spread,rows_per_s,speed_up,\
+                   efficiency,gflops,share_of_peak,share_of_memory\n";
 
 /// The distance of the first and third quartile, as a share of the median.
 pub fn spread(values: &[f64]) -> f64 {
@@ -53,7 +60,7 @@ pub fn spread(values: &[f64]) -> f64 {
     (high - low) / median(values)
 }
 
-/// The first and third quartile: the medians of the lower and the upper half.
+/// The first and third quartile: the medians of the lower and the upper half, the middle in both.
 pub fn quartiles(values: &[f64]) -> (f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -61,21 +68,22 @@ pub fn quartiles(values: &[f64]) -> (f64, f64) {
     (median(&sorted[..half]), median(&sorted[sorted.len() - half..]))
 }
 
-/// Rows of one workload: the sequential one first. Speed-ups are those over it; the efficiency of weak
-/// scaling is its time for one thread's rows beside that for all.
-pub fn rows(readings: &Readings, rates: &Rates, cores: usize) -> Vec<Row> {
+/// Rows of one workload: the sequential one first. Speed-ups of the same batch are those over it. Weak
+/// scaling has its own base, one thread with its rows: the efficiency is its time beside that of all
+/// threads with theirs, the speed-up as many times that as there are threads (Gustafson's).
+pub fn rows(readings: &Readings, rates: &Rates, cache: usize) -> Vec<Row> {
     let workload = &readings.workload;
+    let traffic = Traffic::new(workload, readings.params);
     let row = |scaling, threads: usize, batch: usize, times: &[f64], base: f64| {
         let seconds = median(times);
-        let working = threads.min(cores);
+        let working = threads.min(rates.cores);
         let flops = workload.flops_per_row() * batch as f64 / seconds;
         let gain = base / seconds;
         let (speed_up, efficiency) = match scaling {
             "weak" => (gain * threads as f64, gain),
             _ => (gain, gain / threads as f64),
         };
-        let features = 4 * workload.layers[0] * batch;
-        let bytes = 28.0 * readings.params as f64 + features as f64;
+        let bytes = traffic.memory_bytes(batch, cache);
         Row {
             workload: workload.name.to_owned(),
             scaling,
@@ -90,61 +98,67 @@ pub fn rows(readings: &Readings, rates: &Rates, cores: usize) -> Vec<Row> {
             share_of_memory: bytes / seconds / Rates::at(&rates.memory, working),
         }
     };
-    let column = |rounds: &[Vec<f64>], i: usize| -> Vec<f64> {
-        rounds.iter().map(|round| round[i]).collect()
-    };
+    let batch = workload.batch;
     let base = median(&readings.sequential);
-    let mut all = vec![row("sequential", 1, workload.batch, &readings.sequential, base)];
+    let (chosen, times) = &readings.default;
+    let mut all = vec![
+        row("sequential", 1, batch, &readings.sequential, base),
+        row("default", *chosen, batch, times, base),
+    ];
     for (i, &n) in readings.strong.threads.iter().enumerate() {
-        let times = column(&readings.strong.rounds, i);
-        all.push(row("strong", n, workload.batch, &times, base));
+        all.push(row("strong", n, batch, &readings.strong.column(i), base));
     }
-    let base = median(&column(&readings.weak.rounds, 0));
+    let base = median(&readings.weak.column(0));
     for (i, &n) in readings.weak.threads.iter().enumerate() {
-        let times = column(&readings.weak.rounds, i);
-        all.push(row("weak", n, readings.weak_rows * n, &times, base));
+        all.push(row("weak", n, readings.weak_rows * n, &readings.weak.column(i), base));
     }
     all
 }
 
-/// As Markdown.
-pub fn markdown(rows: &[Row]) -> String {
-    let mut text =
-        "| workload | scaling | threads | batch | ms a step | spread | rows/s | speed-up | \
-                    efficiency | GFLOP/s | of peak | of memory |\n\
-                    |---|---|---|---|---|---|---|---|---|---|---|---|\n"
-            .to_owned();
-    for row in rows {
-        text += &format!("| {} |\n", cells(row).join(" | "));
-    }
-    text
+/// Seconds in the unit that suits them.
+pub fn duration(seconds: f64) -> String {
+    let (value, unit) = match seconds.abs() {
+        s if s < 1e-3 => (seconds * 1e6, "µs"),
+        s if s < 1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let digits = match value.abs() {
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A share as text.
+pub fn percent(share: f64) -> String {
+    format!("{:.0}%", 100.0 * share)
 }
 
 /// A row's cells as text.
-pub fn cells(row: &Row) -> [String; 12] {
-    let percent = |share: f64| format!("{:.0}%", 100.0 * share);
-    [
+pub fn cells(row: &Row) -> Vec<String> {
+    vec![
         row.workload.clone(),
         row.scaling.to_owned(),
         row.threads.to_string(),
         row.batch.to_string(),
-        format!("{:.4}", row.seconds * 1e3),
+        duration(row.seconds),
         format!("{:.1}%", 100.0 * row.spread),
         format!("{:.0}", row.rows_per_s()),
         format!("{:.2}", row.speed_up),
         percent(row.efficiency),
         format!("{:.1}", row.flops / 1e9),
         percent(row.share_of_peak),
-        percent(row.share_of_memory),
+        if row.share_of_memory > 0.0 { percent(row.share_of_memory) } else { "cached".into() },
     ]
 }
 
 /// As CSV, with all digits.
 pub fn csv(rows: &[Row]) -> String {
-    let mut text = format!("{},share_of_memory\n", COLUMNS.join(","));
+    let mut text = CSV.to_owned();
     for row in rows {
         let numbers = [
-            row.seconds * 1e3,
+            row.seconds,
             row.spread,
             row.rows_per_s(),
             row.speed_up,
@@ -162,38 +176,23 @@ pub fn csv(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use unisono::bench_support::Workload;
-
-    use super::super::fit::Timings;
-    use super::super::predict::Work;
+    use super::super::measure::testing::readings;
     use super::*;
 
-    fn readings() -> Readings {
-        let workload = Workload::new("net", &[10, 20, 5], 100, 200);
-        let data = workload.data().unwrap();
-        Readings {
-            workload,
-            params: 325,
-            sequential: vec![4e-3, 4e-3, 4e-3],
-            strong: Timings { threads: vec![1, 2], rounds: vec![vec![4e-3, 2.5e-3]; 3] },
-            weak: Timings { threads: vec![1, 2], rounds: vec![vec![2e-3, 2.5e-3]; 3] },
-            weak_rows: 50,
-            phases: vec![],
-            work: Work::new(&workload, &data, [0.0; 9], 0.0).unwrap(),
-            peaks: vec![1e9],
+    fn rates() -> Rates {
+        Rates {
+            cores: 2,
+            peak: vec![(1, 1e8), (2, 2e8)],
+            memory: vec![(1, 1e7), (2, 2e7)],
+            ..Rates::default()
         }
     }
 
     #[test]
     fn speed_up_efficiency_and_shares_follow_from_the_times() {
-        let rates = Rates {
-            peak: vec![(1, 1e8), (2, 2e8)],
-            memory: vec![(1, 1e7), (2, 2e7)],
-            ..Rates::default()
-        };
-        let rows = rows(&readings(), &rates, 2);
-        assert_eq!(rows.len(), 5);
-        let strong = &rows[2];
+        let rows = rows(&readings(), &rates(), 1000);
+        assert_eq!(rows.len(), 6);
+        let strong = &rows[3];
         assert_eq!((strong.scaling, strong.threads, strong.batch), ("strong", 2, 100));
         assert!((strong.speed_up - 1.6).abs() < 1e-12);
         assert!((strong.efficiency - 0.8).abs() < 1e-12);
@@ -202,30 +201,48 @@ mod tests {
         let flops = 2.0 * (3.0 * 300.0 - 200.0) * 100.0 / 2.5e-3;
         assert!((strong.flops / flops - 1.0).abs() < 1e-12);
         assert!((strong.share_of_peak - flops / 2e8).abs() < 1e-12);
-        let bytes = (28.0 * 325.0 + 4.0 * 10.0 * 100.0) / 2.5e-3;
-        assert!((strong.share_of_memory - bytes / 2e7).abs() < 1e-12);
-        let weak = &rows[4];
+        let bytes = 28.0 * 325.0 + 12.0 * 100.0 + 44.0 * 100.0;
+        assert!((strong.share_of_memory - bytes / 2.5e-3 / 2e7).abs() < 1e-12);
+        let weak = &rows[5];
         assert_eq!((weak.scaling, weak.threads, weak.batch), ("weak", 2, 100));
         assert!((weak.efficiency - 0.8).abs() < 1e-12 && (weak.speed_up - 1.6).abs() < 1e-12);
-        assert_eq!(rows[0].speed_up, 1.0);
+        assert_eq!((rows[0].speed_up, rows[0].scaling), (1.0, "sequential"));
+        assert_eq!((rows[1].speed_up, rows[1].threads, rows[1].efficiency), (2.0, 2, 1.0));
+    }
+
+    #[test]
+    fn what_the_caches_hold_is_no_share_of_memory() {
+        let rows = rows(&readings(), &rates(), 1 << 20);
+        assert!(rows.iter().all(|row| row.share_of_memory == 0.0));
+        assert_eq!(cells(&rows[0])[11], "cached");
+    }
+
+    #[test]
+    fn more_threads_than_cores_share_the_cores_rates() {
+        let rates = Rates { cores: 1, ..rates() };
+        let rows = rows(&readings(), &rates, 1 << 20);
+        assert!((rows[3].share_of_peak * 1e8 - rows[3].flops).abs() < 1e-3);
     }
 
     #[test]
     fn the_spread_is_that_of_the_quartiles() {
         assert_eq!(spread(&[1.0, 2.0, 3.0, 4.0, 5.0]), (4.0 - 2.0) / 3.0);
         assert_eq!(quartiles(&[7.0]), (7.0, 7.0));
+        assert_eq!(quartiles(&[4.0, 1.0, 3.0, 2.0]), (1.5, 3.5));
     }
 
     #[test]
-    fn markdown_and_csv_have_a_line_for_each_row() {
-        let rates = Rates { peak: vec![(1, 1.0)], memory: vec![(1, 1.0)], ..Rates::default() };
-        let rows = rows(&readings(), &rates, 2);
-        let (markdown, csv) = (markdown(&rows), csv(&rows));
-        assert_eq!((markdown.lines().count(), csv.lines().count()), (7, 6));
-        assert!(
-            markdown.lines().nth(4).unwrap().contains("| 2.5000 |") || markdown.contains("2.5000")
-        );
-        let columns = csv.lines().map(|line| line.split(',').count());
-        assert!(columns.into_iter().all(|count| count == COLUMNS.len() + 1));
+    fn times_have_their_unit() {
+        let texts = [1.5e-6, 2.5e-4, 4.21e-3, 0.123, 2.0].map(duration);
+        assert_eq!(texts, ["1.50 µs", "250 µs", "4.21 ms", "123 ms", "2.00 s"]);
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_row_and_every_digit() {
+        let csv = csv(&rows(&readings(), &rates(), 1000));
+        let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(lines.len(), 7);
+        assert!(lines.iter().all(|line| line.len() == COLUMNS.len()), "{csv}");
+        assert_eq!(&lines[4][..5], ["net", "strong", "2", "100", "0.0025"]);
     }
 }

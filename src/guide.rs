@@ -1,0 +1,31 @@
+//! Chapters that go deeper than the front page.
+
+/// How training scales over threads: how to measure, read and cite it.
+///
+#[doc = include_str!("../docs/scaling.md")]
+#[doc = include_str!("../docs/scaling/speed-up.svg")]
+#[doc = include_str!("../docs/scaling/phases-medium.svg")]
+#[doc = include_str!("../docs/scaling/prediction-cores-like-these.svg")]
+///
+#[doc = include_str!("../docs/scaling/measured.md")]
+pub mod scaling {}
+
+#[cfg(test)]
+mod tests {
+    use crate::train::block_rows;
+
+    /// The chapter's table of batches and shards.
+    #[test]
+    fn two_blocks_for_each_thread() {
+        let chapter = include_str!("../docs/scaling.md");
+        for (threads, batch, shards) in
+            [(8, 256, 16), (16, 512, 32), (32, 1024, 64), (64, 2048, 128)]
+        {
+            let row = format!(" {threads} | {batch} | {shards}");
+            assert!(chapter.contains(&row), "{row}");
+            assert_eq!(block_rows(batch, shards, threads).len(), 2 * threads);
+            assert_eq!(block_rows(batch / 2, shards, threads).len(), threads);
+            assert_eq!(block_rows(batch, shards / 2, threads).len(), threads);
+        }
+    }
+}
