@@ -4,6 +4,7 @@
 mod block;
 mod config;
 mod feed;
+mod fork;
 mod history;
 mod live;
 mod log;

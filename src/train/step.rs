@@ -10,6 +10,7 @@ pub(crate) use timer::{Timer, Untimed};
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};
+use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::Cut;
 use super::update::{Batch, Part, Unit, each, fused, gradient_only, runs, units, update_only};
@@ -26,6 +27,9 @@ use crate::simd::{Ahead, dispatch, largest};
 /// after a bound has shown that none can overflow.
 const SMALL: usize = 1 << 15;
 
+/// Runs of units per worker: towards a step's end small ones, so that workers end together.
+const RUNS_PER_WORKER: usize = 64;
+
 /// Everything that steps of a training run need again and again, allocated once.
 #[derive(Debug)]
 pub(super) struct Stepper {
@@ -38,7 +42,7 @@ pub(super) struct Stepper {
     pub slots: [Aligned; 3],
     grads: Aligned,
     norms: Vec<f64>,
-    workers: usize,
+    fork: Fork,
     shards: usize,
     exact: bool,
     /// Whether to take the norm of every gradient.
@@ -117,7 +121,7 @@ impl Stepper {
             units,
             transposed,
             slots,
-            workers,
+            fork: Fork::new(workers),
             shards,
             exact,
             norm: false,
@@ -132,7 +136,7 @@ impl Stepper {
 
     /// Makes room for batches of `rows` rows.
     fn reserve(&mut self, rows: usize, targets: TargetShape) {
-        self.cut.recut(rows, self.shards, self.workers);
+        self.cut.recut(rows, self.shards, self.fork.workers);
         if self.blocks.len() < self.cut.blocks.len() {
             self.blocks.resize_with(self.cut.blocks.len(), Default::default);
         }
@@ -190,7 +194,9 @@ impl Stepper {
     fn grain(&self, workers: usize) -> usize {
         match workers {
             1 => usize::MAX,
-            workers => self.units.iter().map(|unit| unit.cost).sum::<usize>() / (workers * 8),
+            workers => {
+                self.units.iter().map(|unit| unit.cost).sum::<usize>() / (workers * RUNS_PER_WORKER)
+            }
         }
     }
 
@@ -224,7 +230,7 @@ impl Stepper {
         let normalizer = input.loss.normalizer(input.data.targets(), rows);
         let scale = (1.0 / normalizer) as f32;
         let bound = !self.exact;
-        each_block(blocks, 0, self.workers, &|index, block| {
+        each_block(blocks, 0, self.fork, &|index, block| {
             let rows = ranges[index].clone();
             let first = input.first_row + rows.start as u64;
             let next = input.next.get(rows.clone()).unwrap_or(&[]);
@@ -263,7 +269,7 @@ impl Stepper {
         in_memory: bool,
         timer: &impl Timer,
     ) -> Result<Option<f64>, NotFinite> {
-        let grain = self.grain(self.workers);
+        let grain = self.grain(self.fork.workers);
         let batch = Batch {
             layers: &model.layers,
             plan: &self.plan,
@@ -289,7 +295,7 @@ impl Stepper {
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Reduce, || gradient_only(&batch, unit, part));
             };
-            each(&self.units, part.reborrow(), grain, &f);
+            each(&self.units, part.reborrow(), (grain, self.fork), &f);
             let squares: f64 = part.norms.iter().sum();
             if !squares.is_finite() {
                 return Err(NotFinite("a gradient"));
@@ -300,8 +306,8 @@ impl Stepper {
         let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
         if !in_memory {
             let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part, timer);
-            each(&self.units, part, grain, &f);
-        } else if self.workers == 1 {
+            each(&self.units, part, (grain, self.fork), &f);
+        } else if self.fork.workers == 1 {
             timer.time(Phase::Update, || {
                 step.update(part.params, part.grads, part.slots);
                 for unit in &self.units {
@@ -313,7 +319,7 @@ impl Stepper {
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Update, || update_only(&batch, &step, unit, part));
             };
-            each(&self.units, part, grain, &f);
+            each(&self.units, part, (grain, self.fork), &f);
         }
         Ok(taken)
     }
@@ -335,10 +341,10 @@ fn fill_unpadded(model: &Sequential, state: &mut [f32], value: f32) {
 fn each_block(
     blocks: &mut [CachePadded<Block>],
     first: usize,
-    workers: usize,
+    fork: Fork,
     f: &(impl Fn(usize, &mut Block) + Sync),
 ) {
-    if workers == 1 || blocks.len() < 2 {
+    if fork.workers == 1 || blocks.len() < 2 {
         for (index, block) in blocks.iter_mut().enumerate() {
             f(first + index, block);
         }
@@ -346,10 +352,7 @@ fn each_block(
     }
     let middle = blocks.len().div_ceil(2);
     let (left, right) = blocks.split_at_mut(middle);
-    rayon::join(
-        || each_block(left, first, workers, f),
-        || each_block(right, first + middle, workers, f),
-    );
+    fork.join(|| each_block(left, first, fork, f), || each_block(right, first + middle, fork, f));
 }
 
 impl Block {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use crossbeam::utils::CachePadded;
 
 use super::block::Block;
+use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::{Cut, ShardPlace};
 use super::step::{Phase, Timer};
@@ -218,7 +219,7 @@ impl<'a> Part<'a> {
 pub(crate) fn each<'a>(
     units: &[Unit],
     part: Part<'a>,
-    grain: usize,
+    (grain, fork): (usize, Fork),
     f: &(impl Fn(&Unit, Part) + Sync),
 ) {
     let cost: usize = units.iter().map(|unit| unit.cost).sum();
@@ -232,7 +233,7 @@ pub(crate) fn each<'a>(
             let transpose = right[0].transpose.start - left[0].transpose.start;
             let (a, b) = part.split(middle, params, transpose);
             if parallel {
-                rayon::join(|| each(left, a, grain, f), || each(right, b, grain, f));
+                fork.join(|| each(left, a, (grain, fork), f), || each(right, b, (grain, fork), f));
             } else {
                 f(&left[0], a);
                 each_in_turn(right, b, f);

@@ -112,7 +112,7 @@ impl<'a> PhaseClock<'a> {
         })?;
         let mut seconds = clock.seconds();
         let worked: f64 = seconds[1..].iter().sum();
-        seconds[Phase::Wait as usize] = (wall * stepper.workers as f64 - worked).max(0.0);
+        seconds[Phase::Wait as usize] = (wall * stepper.fork.workers as f64 - worked).max(0.0);
         Ok(seconds)
     }
 }
