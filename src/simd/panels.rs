@@ -59,16 +59,21 @@ impl WeightLayout {
         self.outputs * padded(self.inputs)
     }
 
+    /// Inputs of each block but the last, so that all are about as large.
+    pub fn height(self) -> usize {
+        padded(self.inputs.div_ceil(self.inputs.div_ceil(BLOCK)))
+    }
+
     /// Number of blocks.
     pub fn blocks(self) -> usize {
-        self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(BLOCK)
+        self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(self.height())
     }
 
     /// Block `index`; blocks follow each other in the weights and in the transpose.
     pub fn block(self, index: usize) -> WeightBlock {
         let strips = self.outputs.div_ceil(STRIP);
         let outputs = within(index % strips * STRIP, STRIP, self.outputs);
-        let inputs = within(index / strips * BLOCK, BLOCK, self.inputs);
+        let inputs = within(index / strips * self.height(), self.height(), self.inputs);
         let high = padded(inputs.len());
         let weights = padded(self.outputs) * inputs.start + outputs.start * inputs.len();
         let transpose = self.outputs * inputs.start + outputs.start * high;
@@ -82,7 +87,7 @@ impl WeightLayout {
 
     /// Where weight (output, input) lies.
     pub fn index(self, output: usize, input: usize) -> usize {
-        let block = self.block(input / BLOCK * self.outputs.div_ceil(STRIP) + output / STRIP);
+        let block = self.block(input / self.height() * self.outputs.div_ceil(STRIP) + output / STRIP);
         let panel = (output - block.outputs.start) / LANES;
         block.weights.start
             + (panel * block.inputs.len() + input - block.inputs.start) * LANES
@@ -92,13 +97,13 @@ impl WeightLayout {
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
         let (depth, width) = (self.inputs, self.outputs);
-        Operand { data: weights, depth, width, piece: BLOCK, per_block: usize::MAX }
+        Operand { data: weights, depth, width, piece: self.height(), per_block: usize::MAX }
     }
 
     /// The transpose as the right operand of the input-gradient product.
     pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
         let (depth, width) = (self.outputs, self.inputs);
-        Operand { data: transpose, depth, width, piece: STRIP, per_block: BLOCK / LANES }
+        Operand { data: transpose, depth, width, piece: STRIP, per_block: self.height() / LANES }
     }
 }
 
@@ -242,11 +247,12 @@ mod tests {
                     &mut transpose[b.transpose.clone()],
                 );
             }
+            let height = layout.height();
             let (forward, backward) = (layout.forward(&weights), layout.backward(&transpose));
             for o in 0..outputs {
                 for i in 0..inputs {
                     let expected = (o * inputs + i + 1) as f32;
-                    let w = forward.panel(o / LANES).piece(i / BLOCK)[i % BLOCK][o % LANES];
+                    let w = forward.panel(o / LANES).piece(i / height)[i % height][o % LANES];
                     let wt = backward.panel(i / LANES).piece(o / STRIP)[o % STRIP][i % LANES];
                     assert_eq!((w, wt), (expected, expected));
                 }
