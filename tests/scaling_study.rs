@@ -2,6 +2,8 @@
 //! browser. `UNISONO_CHROMIUM` names one, else `chromium` is looked for.
 #![cfg(feature = "png")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs::{File, read_to_string};
 use std::path::{Path, PathBuf};
@@ -17,29 +19,7 @@ const WORKLOADS: &[&str] =
     if cfg!(debug_assertions) { &["tiny", "small"] } else { &["tiny", "small", "medium", "wide"] };
 const THREADS: [usize; 3] = [1, 2, 3];
 
-/// The study, built as this test is: `cargo test` builds its unit tests alone.
-static STUDY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let all = [
-        ("plot", cfg!(feature = "plot")),
-        ("png", cfg!(feature = "png")),
-        ("onnx", cfg!(feature = "onnx")),
-        ("tensorboard", cfg!(feature = "tensorboard")),
-        ("npy", cfg!(feature = "npy")),
-        ("parquet", cfg!(feature = "parquet")),
-        ("parquet-zstd", cfg!(feature = "parquet-zstd")),
-    ];
-    let features: Vec<_> = all.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-    let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-    build.args(["build", "--quiet", "--example", "scaling_study", "--features"]);
-    build.arg(features.join(","));
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "scaling_study does not build");
-    profile.join("examples").join(format!("scaling_study{}", std::env::consts::EXE_SUFFIX))
-});
+static STUDY: LazyLock<PathBuf> = LazyLock::new(|| common::built_example("scaling_study"));
 
 /// A folder that `--quick` has written, and what it printed.
 static QUICK: LazyLock<(TempDir, String)> = LazyLock::new(|| {

@@ -87,7 +87,8 @@ impl WeightLayout {
 
     /// Where weight (output, input) lies.
     pub fn index(self, output: usize, input: usize) -> usize {
-        let block = self.block(input / self.height() * self.outputs.div_ceil(STRIP) + output / STRIP);
+        let block =
+            self.block(input / self.height() * self.outputs.div_ceil(STRIP) + output / STRIP);
         let panel = (output - block.outputs.start) / LANES;
         block.weights.start
             + (panel * block.inputs.len() + input - block.inputs.start) * LANES

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test takes its part
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewMut2};
@@ -147,18 +147,26 @@ pub fn gradient(
 
 /// The built example, which `cargo test` puts beside this test.
 pub fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if !path.exists() {
-        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--example", name, "--features", &features()]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "{name} does not build");
+    let path = example_path(name);
+    if path.exists() { path } else { built_example(name) }
+}
+
+/// The example, built as this test is, for one of which `cargo test` builds the unit tests alone.
+pub fn built_example(name: &str) -> PathBuf {
+    let path = example_path(name);
+    let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+    build.args(["build", "--quiet", "--example", name, "--features", &features()]);
+    if path.parent().and_then(Path::parent).is_some_and(|profile| profile.ends_with("release")) {
+        build.arg("--release");
     }
+    assert!(build.status().unwrap().success(), "{name} does not build");
     path
+}
+
+fn example_path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// The crate's features that this test has, as cargo takes them.

@@ -1,0 +1,225 @@
+//! A tile of the weight gradient: some inputs by some panels of outputs, over a group of shards.
+
+use fearless_simd::{Simd, SimdBase, f32x16};
+
+use crate::rows::LANES;
+use crate::simd::Fma;
+use crate::simd::panels::STRIP;
+use crate::simd::prefetch::{Ahead, prefetch};
+use crate::simd::product::wide;
+
+/// Lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900 lines, within
+/// the tiles of 128 rows.
+const AHEAD_LINES: usize = 24;
+
+/// Inputs of the tallest tile.
+pub(super) const TALL: usize = 12;
+
+/// Where to write, and what will be wanted soon.
+pub(super) struct Room<'r, 'a> {
+    /// Scratch for tiles and for strips.
+    pub tiles: &'r mut [f32],
+    pub strips: &'r mut [f32],
+    pub grads: &'r mut [f32],
+    pub ahead: &'r mut Ahead<'a>,
+}
+
+/// A shard's rows.
+#[derive(Clone, Copy)]
+pub(super) struct Leaf<'a> {
+    pub x: &'a [f32],
+    pub dy: &'a [f32],
+    pub rows: usize,
+}
+
+/// Where a group of shards stands.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a, 'l> {
+    pub index: usize,
+    pub last: bool,
+    pub leaves: &'l [Leaf<'a>],
+    pub strides: (usize, usize),
+    /// The block's first input and the strip's first output.
+    pub input: usize,
+    pub output: usize,
+    /// The rows of x that come after these.
+    pub next: &'a [f32],
+}
+
+/// What only the tallest tiles ask for: their shards are long, so the rows of a batch leave the second
+/// cache, and their loop has room for it.
+impl<'a> Group<'a, '_> {
+    /// Asks for the next strip's columns of dy: tile `index` of `tiles` for its part of the rows.
+    #[inline(always)]
+    fn ask_for_next_strip(&self, index: usize, tiles: usize) {
+        let shards = self.leaves.len();
+        let leaf = &self.leaves[index % shards];
+        let rows = (leaf.rows * shards).div_ceil(tiles);
+        let first = index / shards * rows;
+        for row in first..(first + rows).min(leaf.rows) {
+            let start = row * self.strides.1 + self.output + STRIP;
+            for column in [0, LANES] {
+                leaf.dy.get(start + column).map(prefetch);
+            }
+        }
+    }
+
+    /// The rows of x that come after these, from the line that begins within a tile on.
+    #[inline(always)]
+    fn next_rows(&self, i: usize) -> &'a [f32] {
+        let line = (self.input + i).next_multiple_of(LANES);
+        match line < self.input + i + TALL {
+            true => self.next.get(line..).unwrap_or(&[]),
+            false => &[],
+        }
+    }
+}
+
+/// Inputs `i..i + MR` of the block by NV panels of outputs. Two shards are added in registers where
+/// these are enough for both; the sum of 2^l such nodes waits in level l of the scratch until its
+/// sibling is done.
+#[inline(always)]
+pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    (i, inputs): (usize, usize),
+    group: &Group,
+    room: &mut Room,
+) {
+    let Room { tiles, strips, grads, ahead } = room;
+    for line in ahead.take(AHEAD_LINES) {
+        prefetch(line);
+    }
+    let mut wanted = &[][..];
+    if MR == TALL {
+        group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
+        wanted = group.next_rows(i);
+    }
+    let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
+    let at_once = if wide::<S>() && MR * NV <= 12 { 2 } else { 1 };
+    let mut rest = group.leaves;
+    let mut node = 0_usize;
+    let mut acc = loop {
+        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0], wanted);
+        if at_once == 2 && rest.len() > 1 {
+            let right = chain::<S, MR, NV>(simd, i, group, &rest[1], &[]);
+            for m in 0..MR {
+                for v in 0..NV {
+                    acc[m][v] += right[m][v];
+                }
+            }
+        }
+        if rest.len() <= at_once {
+            break acc;
+        }
+        let done = node.trailing_ones() as usize;
+        for l in 0..done {
+            add(simd, &mut acc, &tiles[level(l)], MR);
+        }
+        store(&acc, &mut tiles[level(done)], MR);
+        rest = &rest[at_once..];
+        node += 1;
+    };
+    for l in set_bits(node) {
+        add(simd, &mut acc, &tiles[level(l)], MR);
+    }
+    let place = |l: usize| (l * NV * inputs + i) * LANES;
+    if group.last {
+        for l in set_bits(group.index) {
+            add(simd, &mut acc, &strips[place(l)..], inputs);
+        }
+        store(&acc, &mut grads[i * LANES..], inputs);
+    } else {
+        let done = group.index.trailing_ones() as usize;
+        for l in 0..done {
+            add(simd, &mut acc, &strips[place(l)..], inputs);
+        }
+        store(&acc, &mut strips[place(done)..], inputs);
+    }
+}
+
+/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. The tallest
+/// tiles ask for a line of `wanted` with each row.
+#[inline(always)]
+fn chain<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    i: usize,
+    group: &Group,
+    leaf: &Leaf,
+    mut wanted: &[f32],
+) -> [[f32x16<S>; NV]; MR] {
+    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    if MR == 1 && group.strides.0 == 0 {
+        for dy in leaf.dy.chunks_exact(group.strides.1) {
+            let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
+            for v in 0..NV {
+                acc[0][v] += f32x16::load_array_ref(simd, &lanes[v]);
+            }
+        }
+        return acc;
+    }
+    let input = group.input + i;
+    let (mut xs, mut dys) = (leaf.x, leaf.dy);
+    for _ in 0..leaf.rows {
+        let (x, below) = xs.split_at(group.strides.0);
+        xs = below;
+        let (dy, below) = dys.split_at(group.strides.1);
+        dys = below;
+        if MR == TALL {
+            wanted.first().map(prefetch);
+            wanted = wanted.get(group.strides.0..).unwrap_or(&[]);
+        }
+        let left = &x[input..input + MR];
+        let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
+        let mut right = [f32x16::splat(simd, 0.0); NV];
+        for v in 0..NV {
+            right[v] = f32x16::load_array_ref(simd, &lanes[v]);
+        }
+        for m in 0..MR {
+            let left = f32x16::splat(simd, left[m]);
+            for v in 0..NV {
+                acc[m][v] = left.fma(right[v], acc[m][v]);
+            }
+        }
+    }
+    acc
+}
+
+/// The positions of a number's set bits, lowest first.
+#[inline(always)]
+fn set_bits(mut n: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (n != 0).then(|| n.trailing_zeros() as usize);
+        n &= n.wrapping_sub(1);
+        lowest
+    })
+}
+
+/// `acc = waiting + acc`, element by element; the panels of `waiting` are `height` rows of 16 each.
+#[inline(always)]
+fn add<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    acc: &mut [[f32x16<S>; NV]; MR],
+    waiting: &[f32],
+    height: usize,
+) {
+    for v in 0..NV {
+        let waiting = &waiting[v * height * LANES..].as_chunks::<LANES>().0[..MR];
+        for m in 0..MR {
+            acc[m][v] = f32x16::load_array_ref(simd, &waiting[m]) + acc[m][v];
+        }
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd, const MR: usize, const NV: usize>(
+    acc: &[[f32x16<S>; NV]; MR],
+    to: &mut [f32],
+    height: usize,
+) {
+    for v in 0..NV {
+        let to = &mut to[v * height * LANES..].as_chunks_mut::<LANES>().0[..MR];
+        for m in 0..MR {
+            acc[m][v].store_array(&mut to[m]);
+        }
+    }
+}
