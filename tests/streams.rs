@@ -321,8 +321,10 @@ fn broken_numpy_files_are_errors() {
     };
     for (message, expected) in [
         (shape("3, 2"), "promises [3, 2], and 0 bytes follow"),
-        (shape("3, 18446744073709551615"), "bytes follow"),
-        (shape("0, 18446744073709551615, 2"), "bytes follow"),
+        (shape("3, 1234567890123456"), "promises [3, 1234567890123456], and 0 bytes follow"),
+        (shape("3, 18446744073709551615"), "more than any file holds"),
+        (shape("0, 4294967296, 4294967296"), "more than any file holds"),
+        (shape("3, 0xffffffffffffffff"), "not decimal"),
         (shape(""), "a single number"),
         (header(2, "{}", u32::MAX), "the header is too long"),
         (header(1, &"(".repeat(9000), 9000), "no description of a plain array"),

@@ -20,6 +20,8 @@ const MOST_PACKED: u64 = 1100;
 const LONGEST_HEADER: usize = 10_000;
 /// Brackets in a header: those of the dictionary, of the shape, and some more.
 const MOST_BRACKETS: usize = 8;
+/// Digits in a header: with more of them the shape's product could be beyond 64 bits.
+const MOST_DIGITS: usize = 18;
 
 /// What the elements of an array are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,8 +214,8 @@ impl ArrayReader {
     }
 }
 
-/// Reads the header as far as it can be one: a parser that goes down into brackets, and takes memory as
-/// the header says, is not for what strangers wrote.
+/// Reads the header as far as it can be one: a parser that goes down into brackets, takes memory as the
+/// header says, and multiplies the shape's numbers unchecked, is not for what strangers wrote.
 fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
     let invalid = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
     let mut bytes = vec![0; 10];
@@ -229,8 +231,17 @@ fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
     let start = bytes.len();
     bytes.resize(start + length, 0);
     reader.read_exact(&mut bytes[start..])?;
-    if bytes[start..].iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
+    let text = &bytes[start..];
+    if text.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
         return Err(invalid("the header is no description of a plain array"));
+    }
+    let words = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    let mut numbers = words.filter(|word| word.first().is_some_and(u8::is_ascii_digit));
+    if !numbers.all(|number| number.iter().all(u8::is_ascii_digit)) {
+        return Err(invalid("the header has a number that is not decimal"));
+    }
+    if text.iter().filter(|byte| byte.is_ascii_digit()).count() > MOST_DIGITS {
+        return Err(invalid("the header promises more than any file holds"));
     }
     NpyHeader::from_reader(&bytes[..])
 }
