@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "
 ONNX, raw rows in, probabilities out:
     session = onnxruntime.InferenceSession({:?})
-    (y,) = session.run([\"y\"], {{\"x\": rows}})  # float32, rows x 4
+    (y,) = session.run([\"y\"], {{\"x\": rows}})  # rows: float32, n x 4; y: n x 3
 
 PyTorch, scaled rows in:
     net = nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 3), nn.Softmax(dim=1))

@@ -224,6 +224,32 @@ fn checkpoints_are_written_by_time_too() {
     }
 }
 
+/// Three steps last longer than the time between checkpoints, so that more are written than epochs end.
+#[test]
+fn checkpoints_are_written_as_their_time_comes() {
+    struct Slow;
+    impl Observer for Slow {
+        fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+            Ok(Flow::Continue)
+        }
+
+        fn step(&mut self, _: &StepReport) -> Result<Flow> {
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(Flow::Continue)
+        }
+
+        fn wants_steps(&self) -> bool {
+            true
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).every(Duration::from_millis(50)).keep(100);
+    let config = config(Adam::default()).epochs(2).observer(Slow).checkpoint(checkpoint);
+    train_parallel(&mut model(), &data(), &config).unwrap();
+    let written = names(folder.path());
+    assert!(written.len() > 2, "{written:?}");
+}
+
 fn start(folder: &Path, threads: &str, more: &[&str]) -> Command {
     let mut command = Command::new(example("checkpoint"));
     command.arg(folder).args(["--threads", threads]).args(more);

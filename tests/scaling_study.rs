@@ -268,7 +268,7 @@ fn the_report_opens_in_a_browser_with_every_picture_drawn() {
     assert_eq!(found["drawn"], found["pictures"], "{found}");
     assert_eq!(found["unreadable"], Value::Array(vec![]));
     assert_eq!((&found["requests"], &found["wide"]), (&0.into(), &false.into()), "{found}");
-    assert_eq!(found["tables"], 10, "{found}");
+    assert_eq!(found["tables"], 11, "{found}");
 }
 
 #[test]

@@ -58,6 +58,9 @@ fn without_shuffling_the_bits_are_those_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let data = classes(317, 7, 3, 1);
     let stream = labelled(folder.path(), &data, 3);
+    let options = CsvOptions::new("y").class_names(stream.class_names().unwrap().to_vec());
+    let list = DataStream::csv(stream.files().to_vec(), &options).unwrap();
+    assert_eq!(trained(&list, &config()), trained(&stream, &config()));
     for drop_last in [false, true] {
         let config = config().shuffle(false).drop_last(drop_last);
         assert_eq!(trained(&stream, &config), trained(&data, &config), "drop_last {drop_last}");
@@ -249,6 +252,7 @@ fn numpy_files_hold_what_numpy_wrote() {
 
     let list = |kind: &str| [path(&format!("{kind}/0.npy")), path(&format!("{kind}/1.npy"))];
     assert_rows(&DataStream::npy(list("x"), list("y")).unwrap(), &data);
+    assert_rows(&DataStream::npz([path("npz/0.npz"), path("npz/1.npz")], "x", "y").unwrap(), &data);
     let one = DataStream::npz(path("npz/1.npz"), "x", "y").unwrap();
     assert_rows(&one, &data.select(&(70..300).collect::<Vec<_>>()).unwrap());
 
@@ -346,6 +350,7 @@ fn parquet_files_hold_what_arrow_wrote() {
     assert_eq!(stream.class_names().unwrap(), ["0", "1", "2"]);
     assert_eq!(stream.feature_names().unwrap(), ["a", "b", "c", "d", "e"]);
     assert_rows(&stream, &data);
+    assert_rows(&DataStream::parquet(stream.files().to_vec(), &kind).unwrap(), &data);
     let values = DataStream::parquet(path("values.parquet"), &kind.clone().ignore("e")).unwrap();
     assert_eq!((values.classes(), values.features()), (None, 4));
     let rows = values.first_rows(300).unwrap();

@@ -19,6 +19,9 @@ type Series = BTreeMap<String, Vec<(u64, f64)>>;
 struct Read {
     scalars: Series,
     histograms: Series,
+    /// Of each tensor's last histogram the smallest and largest value, the sum, and how many its
+    /// buckets hold.
+    last: BTreeMap<String, [f64; 4]>,
 }
 
 fn read(folder: &Path) -> Option<Read> {
@@ -69,7 +72,8 @@ fn the_reader_finds_every_figure() {
         .validation(test)
         .shared_observer(steps.clone())
         .observer(TensorBoard::new(folder.path()).unwrap().every_steps(2));
-    let history = train_parallel(&mut net(), &train, &config).unwrap();
+    let mut model = net();
+    let history = train_parallel(&mut model, &train, &config).unwrap();
     let Some(read) = read(folder.path()) else { return };
 
     let by_epoch = |figure: &dyn Fn(&EpochReport) -> f64| -> Vec<(u64, f64)> {
@@ -95,6 +99,11 @@ fn the_reader_finds_every_figure() {
         let size = net().weight(&name).unwrap().len() as f64;
         let expected: Vec<_> = (1..=3).map(|epoch| (epoch, size)).collect();
         assert_eq!(read.histograms[&format!("weights/{name}")], expected);
+        let values = model.weight(&name).unwrap().mapv(f64::from);
+        let [least, most, sum, held] = read.last[&format!("weights/{name}")];
+        assert_eq!(values.iter().copied().fold(f64::INFINITY, f64::min), least, "{name}");
+        assert_eq!(values.iter().copied().fold(f64::NEG_INFINITY, f64::max), most, "{name}");
+        assert!((values.sum() - sum).abs() < 1e-9 && held == size, "{name}: {sum}, {held}");
     }
 }
 

@@ -19,6 +19,11 @@ print(
                 tag: [[event.step, event.histogram_value.num] for event in events.Histograms(tag)]
                 for tag in tags["histograms"]
             },
+            "last": {
+                tag: [last.min, last.max, last.sum, sum(last.bucket)]
+                for tag in tags["histograms"]
+                for last in [events.Histograms(tag)[-1].histogram_value]
+            },
         }
     )
 )

@@ -146,6 +146,7 @@ fn changes([before, after]: [&Rates; 2]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::testing;
     use super::*;
 
     #[test]
@@ -164,6 +165,39 @@ mod tests {
         if let Some((others, stolen)) = Watch(Some(from)).others() {
             assert!((0.0..=1.0).contains(&others) && (0.0..=1.0).contains(&stolen));
         }
+    }
+
+    #[test]
+    fn every_reason_for_care_is_told() {
+        let mut readings = testing::readings();
+        readings.peaks = vec![1e9, 1.1e9, 1.3e9, 1.5e9];
+        let row = |scaling, spread| Row {
+            workload: "net".into(),
+            scaling,
+            threads: 2,
+            batch: 100,
+            seconds: 1.0,
+            spread,
+            speed_up: 1.0,
+            efficiency: 0.5,
+            flops: 1e9,
+            share_of_peak: 0.5,
+            share_of_memory: 0.0,
+        };
+        let (rates, rows) = (Rates::default(), [row("weak", 0.05), row("strong", 0.3)]);
+        let (before, during) = (Some((0.3, 0.0)), Some((0.0, 0.2)));
+        let found = warnings(before, during, [&rates; 2], &[readings], &rows);
+        for (warning, expected) in found.iter().zip([
+            "busy before the study began: other processes used 30%",
+            "gave 20.0% of the time to others during the study",
+            "clock drifted",
+            "more than 10% apart: net strong on 2.",
+        ]) {
+            assert!(warning.contains(expected), "{warning} should contain {expected}");
+        }
+        assert_eq!(found.len(), 4);
+        let calm = [testing::readings()];
+        assert!(warnings(None, Some((0.0, 0.0)), [&rates; 2], &calm, &rows[..1]).is_empty());
     }
 
     #[test]

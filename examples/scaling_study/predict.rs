@@ -15,12 +15,14 @@ const ASSUMED_FORK_JOIN: f64 = 5e-6;
 /// What the prediction takes for granted.
 pub const ASSUMPTIONS: [&str; 8] = [
     "A phase takes on each core what it took on one thread here: a fixed part for a block of rows, or \
-     for a batch's gradients, and a part for each row, told apart by two sizes of the batch.",
+     for a batch's gradients, and a part for each row, told apart by two sizes of the batch. \
+     Operations are counted beside that and do not enter.",
     "The pieces of work (blocks of rows, runs of parameters) are those that the trainer cuts for the \
      number of threads. A pass over k pieces on n cores takes k/n rounds of pieces, rounded up, and at \
      least its longest piece. A piece over parameters holds the whole tree-sum of its gradients.",
     "Sharing a pass out costs what it cost here, and as much again for each doubling of the threads \
-     beyond those measured. A pass that is shorter than what sharing it costs is done by one thread.",
+     beyond those measured. A pass that is shorter than what sharing it costs is done by one thread, \
+     which is kinder to steps of a few microseconds than threads are.",
     "What another core wrote (parameters of the last step, activations of other rows) is read at the \
      rate measured from core to core, by all cores at once, and nothing else is done meanwhile.",
     "Parameters and optimizer state that are larger than the last cache, and rows of a data set that \

@@ -6,9 +6,10 @@ use super::figures::Figure;
 use super::fit::{Estimate, Fits};
 use super::machine::Facts;
 use super::measure::Readings;
+use super::phases::{GROUPS, grouped};
 use super::predict::Target;
 use super::rates::Rates;
-use super::table::{self, COLUMNS, Row, duration};
+use super::table::{self, COLUMNS, Row, duration, percent};
 use super::validate::Check;
 
 /// Everything that the report tells.
@@ -44,13 +45,8 @@ pub fn counted(n: usize, what: &str) -> String {
 impl<'a> Study<'a> {
     /// The report.
     pub fn document(&self) -> Document<'a> {
-        let mut sections = vec![
-            self.about(),
-            self.speed(),
-            self.laws(),
-            self.pictures("Where the time goes", &["phases-"]),
-            self.accuracy(),
-        ];
+        let mut sections =
+            vec![self.about(), self.speed(), self.laws(), self.phases(), self.accuracy()];
         sections.extend([self.prediction(), self.advice(), self.validation(), self.simulation()]);
         let title = "Scaling study of unisono".to_owned();
         Document { title, warnings: self.warnings.to_vec(), sections }
@@ -62,8 +58,22 @@ impl<'a> Study<'a> {
         self.figures.iter().filter(begins).map(Part::Picture).collect()
     }
 
-    fn pictures(&self, title: &str, kinds: &[&str]) -> Section<'a> {
-        Section::measured(title, self.of(kinds))
+    fn phases(&self) -> Section<'a> {
+        let mut rows = vec![];
+        for readings in self.readings {
+            for (threads, phases) in &readings.phases {
+                let all: f64 = phases.iter().sum();
+                let mut row = vec![readings.workload.name.to_owned(), threads.to_string()];
+                row.push(duration(all / *threads as f64));
+                row.extend(grouped(phases).into_iter().map(|seconds| percent(seconds / all)));
+                rows.push(row);
+            }
+        }
+        let mut head = vec!["workload", "threads", "time of a worker"];
+        head.extend(GROUPS.map(|(name, _)| name));
+        let mut parts = self.of(&["phases-"]);
+        parts.push(table(&head, rows));
+        Section::measured("Where the time goes", parts)
     }
 
     fn about(&self) -> Section<'a> {

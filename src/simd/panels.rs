@@ -11,8 +11,8 @@ use crate::rows::{LANES, padded};
 /// Outputs of a strip: two panels, the width of the widest tile.
 pub(crate) const STRIP: usize = 2 * LANES;
 
-/// Inputs of a block of weights. With 32 outputs it is 30 KB, which stays in the first cache while
-/// the rows of a batch pass by; a multiple of the tile heights (12, 6) and of a panel.
+/// Most inputs of a block of weights. With 32 outputs it is 30 KB, which stays in the first cache while
+/// the rows of a batch pass by.
 pub(crate) const BLOCK: usize = 240;
 
 /// The layout of weights of `inputs` x `outputs` (I x O), and of their transpose.
@@ -59,7 +59,7 @@ impl WeightLayout {
         self.outputs * padded(self.inputs)
     }
 
-    /// Inputs of each block but the last, so that all are about as large.
+    /// Inputs of each block but the last, whole panels, so that all blocks cost about the same.
     pub fn height(self) -> usize {
         padded(self.inputs.div_ceil(self.inputs.div_ceil(BLOCK)))
     }

@@ -225,7 +225,13 @@ impl DataStream {
 
     /// What decides the order of the rows beside seed and epoch.
     pub(crate) fn order_key(&self) -> String {
-        format!("a stream of {} files, window of {} rows", self.source.files.len(), self.window)
+        let rows = &self.source.facts.rows;
+        let bytes: Vec<u8> = rows.iter().flat_map(|&rows| (rows as u64).to_le_bytes()).collect();
+        let sum = crc32fast::hash(&bytes);
+        let (files, window) = (rows.len(), self.window);
+        format!(
+            "a stream of {files} files (checksum of their rows {sum:08x}), window of {window} rows"
+        )
     }
 
     fn empty_chunk(&self) -> Chunk {
