@@ -108,10 +108,30 @@ fn a_finished_run_is_not_run_again_and_more_epochs_add_to_it() {
     };
     let three = run(3);
     assert_eq!(run(3), three);
+    assert_eq!(run(2), three);
     let five = run(5);
     let mut whole = model();
     train_parallel(&mut whole, &data(), &config(Adam::default()).epochs(5)).unwrap();
     assert_eq!(five, (whole.fingerprint(), 5));
+}
+
+/// Two epochs and more were done when it was cut off; one is asked for.
+#[test]
+fn a_run_that_is_past_its_epochs_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).every_steps(1).keep(2);
+    let config = config(Adam::default()).epochs(5);
+    let mut first = model();
+    let set = data();
+    let cut = config.clone().checkpoint(checkpoint.clone());
+    let mut trainer = Trainer::new(&mut first, &set, &cut).unwrap();
+    for _ in 0..16 {
+        trainer.step().unwrap();
+    }
+    drop(trainer);
+    let again = config.epochs(1).checkpoint(checkpoint.resume(true));
+    let history = train_parallel(&mut model(), &data(), &again).unwrap();
+    assert_eq!(history.epochs.len(), 2);
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -86,6 +86,14 @@ impl EpochLog {
     /// Cuts off what a run that was killed had written beyond where it now goes on, and begins CSV
     /// with its header.
     fn begin(&mut self, epoch: usize) -> Result<()> {
+        let regular = self.file.metadata().map_err(|error| self.failed(error))?.is_file();
+        if !regular {
+            // A pipe or a terminal cannot be read back.
+            return match self.format {
+                Format::Csv => self.line(&EpochReport::FIGURES.join(",")),
+                Format::JsonLines => Ok(()),
+            };
+        }
         let text = std::fs::read(&self.path).map_err(|error| self.failed(error))?;
         let mut end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         while end > 0 && epoch > 1 {

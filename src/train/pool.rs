@@ -15,10 +15,14 @@ const FLOPS_PER_WORKER: usize = 1_500_000;
 
 static POOLS: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
 
-/// The pool of `threads` workers; started at the first call.
+/// A pool of `threads` workers that nobody else uses now; started where there is none. A worker that
+/// waits within one training would otherwise take up all of another, and hold up its own for as long.
 pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     let mut pools = POOLS.lock();
-    if let Some(pool) = pools.iter().find(|pool| pool.current_num_threads() == threads) {
+    if let Some(pool) = pools
+        .iter()
+        .find(|pool| pool.current_num_threads() == threads && Arc::strong_count(pool) == 1)
+    {
         return Ok(pool.clone());
     }
     let pool = ThreadPoolBuilder::new()

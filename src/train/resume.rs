@@ -50,6 +50,9 @@ impl Trainer<'_> {
         if self.stopped == Some(StopReason::Epochs) && done < self.config.epochs {
             self.stopped = None;
         }
+        if self.stopped.is_none() && done >= self.config.epochs {
+            self.stopped = Some(StopReason::Epochs);
+        }
         self.stepper.steps = state.steps;
         self.best = best;
         self.model.params = params;
