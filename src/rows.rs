@@ -89,11 +89,6 @@ impl<'a> RowsMut<'a> {
         RowsMut { data, rows: range.len(), cols: self.cols, stride: self.stride }
     }
 
-    /// The same rows for a shorter time.
-    pub fn reborrow(&mut self) -> RowsMut<'_> {
-        RowsMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
-    }
-
     /// The rows without their padding.
     pub fn view(self) -> ArrayViewMut2<'a, f32> {
         ArrayViewMut2::from_shape((self.rows, self.cols).strides((self.stride, 1)), self.data)

@@ -59,9 +59,9 @@ fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut
             pass,
             out,
             #[inline(always)]
-            |x| x.simd_le(0.0).select(zero, x),
+            |x| simd::relu(simd, x),
             #[inline(always)]
-            |y, dy| y.simd_gt(0.0).select(dy, zero),
+            |y, dy| simd::relu_gradient(simd, y, dy),
         ),
         Activation::LeakyRelu { slope } => each(
             simd,

@@ -12,7 +12,7 @@ use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{Rows, RowsMut, padded, stride};
 use crate::simd::panels::WeightLayout;
-use crate::simd::product::{Start, product};
+use crate::simd::product::{Finish, Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
 use crate::simd::{Ahead, Fma};
@@ -69,7 +69,7 @@ impl Products {
         let x = Rows::of(&self.x, rows, layout.inputs);
         let y = RowsMut::of(&mut self.y, rows, layout.outputs);
         let operand = layout.forward(&self.weights);
-        let (start, mut ahead) = (Start::Bias(&self.bias), Ahead::none());
+        let (start, mut ahead) = ((Start::Bias(&self.bias), Finish::Sum), Ahead::none());
         dispatch!(simd => product(simd, x, &operand, y, start, &mut ahead));
         black_box(&mut self.y);
     }
@@ -80,8 +80,8 @@ impl Products {
         let dy = Rows::of(&self.y, rows, layout.outputs);
         let dx = RowsMut::of(&mut self.x, rows, layout.inputs);
         let operand = layout.backward(&self.transpose);
-        let mut ahead = Ahead::none();
-        dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero, &mut ahead));
+        let (start, mut ahead) = ((Start::Zero, Finish::Sum), Ahead::none());
+        dispatch!(simd => product(simd, dy, &operand, dx, start, &mut ahead));
         black_box(&mut self.x);
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::{Array2, ArrayView2};
 
 use super::targets::{self, Targets, check_finite, contiguous};
+use crate::simd::{dispatch, largest};
 use crate::{Error, Result};
 
 /// Classes that `Display` lists before it says how many more there are.
@@ -35,6 +36,8 @@ const CLASSES_SHOWN: usize = 10;
 pub struct Dataset {
     features: Array2<f32>,
     targets: Targets,
+    /// The largest absolute value among the features.
+    largest: f32,
     feature_names: Option<Vec<String>>,
     class_names: Option<Vec<String>>,
 }
@@ -106,7 +109,8 @@ impl Dataset {
         }
         let targets = targets.checked(rows)?;
         check_finite(features.view(), "features", feature_names.as_deref())?;
-        Ok(Self { features, targets, feature_names, class_names })
+        let largest = largest_of(&features);
+        Ok(Self { features, targets, largest, feature_names, class_names })
     }
 
     /// Names the columns of the features.
@@ -154,7 +158,8 @@ impl Dataset {
 
     /// Joins what was checked as it was read.
     pub(crate) fn of_checked(features: Array2<f32>, targets: Targets) -> Self {
-        Self { features, targets, feature_names: None, class_names: None }
+        let largest = largest_of(&features);
+        Self { features, targets, largest, feature_names: None, class_names: None }
     }
 
     /// The features and the targets by themselves.
@@ -180,6 +185,11 @@ impl Dataset {
     /// Views the features, row after row without gaps.
     pub(crate) fn features_slice(&self) -> &[f32] {
         self.features.as_slice().expect("features are contiguous since they were checked")
+    }
+
+    /// The largest absolute value among the features.
+    pub(crate) fn largest_feature(&self) -> f32 {
+        self.largest
     }
 
     /// Returns the targets.
@@ -252,8 +262,10 @@ impl Dataset {
             let last = self.rows() - 1;
             return Err(Error::Data(format!("select: row {row} is not one of 0 to {last}")));
         }
+        let features = targets::gather(&self.features, rows);
         Ok(Self {
-            features: targets::gather(&self.features, rows),
+            largest: largest_of(&features),
+            features,
             targets: self.targets.gather(rows),
             feature_names: self.feature_names.clone(),
             class_names: self.class_names.clone(),
@@ -275,6 +287,7 @@ impl Dataset {
         }
         Ok(Self {
             features: self.features.clone(),
+            largest: self.largest,
             targets: Targets::Values(values),
             feature_names: self.feature_names.clone(),
             class_names: None,
@@ -302,6 +315,11 @@ pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Array2<f32>> {
     data.try_reserve_exact(len).map_err(|_| too_large())?;
     data.resize(len, 0.0);
     Array2::from_shape_vec((rows, columns), data).map_err(|_| too_large())
+}
+
+fn largest_of(features: &Array2<f32>) -> f32 {
+    let values = features.as_slice().expect("features are contiguous since they were checked");
+    dispatch!(_simd => largest(values))
 }
 
 impl fmt::Display for Dataset {

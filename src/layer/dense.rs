@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::panels::WeightLayout;
-use crate::simd::product::{Start, product};
+use crate::simd::product::{Finish, Start, product};
 use crate::simd::{Ahead, dispatch};
 use crate::{Error, Result};
 
@@ -118,18 +118,30 @@ impl Dense {
     }
 }
 
-/// `y = b + x W^T`, one chain of multiply-adds an output; meanwhile `ahead` is asked for.
-pub(crate) fn forward(layout: WeightLayout, params: &[f32], x: Rows, y: RowsMut, mut ahead: Ahead) {
+/// `y = finish(b + x W^T)`, one chain of multiply-adds an output; meanwhile `ahead` is asked for.
+/// Returns a bound on the sizes in y, as [`product`] does.
+pub(crate) fn forward(
+    layout: WeightLayout,
+    params: &[f32],
+    x: Rows,
+    (y, finish): (RowsMut, Finish),
+    mut ahead: Ahead,
+) -> f32 {
     let (weights, bias) = params.split_at(layout.weights_len());
-    let operand = layout.forward(weights);
-    dispatch!(simd => product(simd, x, &operand, y, Start::Bias(bias), &mut ahead));
+    let (operand, start) = (layout.forward(weights), (Start::Bias(bias), finish));
+    dispatch!(simd => product(simd, x, &operand, y, start, &mut ahead))
 }
 
-/// From `y = b + x W^T`: `dx = dy W`, on the transposed weights.
-pub(crate) fn backward(layout: WeightLayout, transpose: &[f32], dy: Rows, dx: RowsMut) {
-    let operand = layout.backward(transpose);
-    let mut ahead = Ahead::none();
-    dispatch!(simd => product(simd, dy, &operand, dx, Start::Zero, &mut ahead));
+/// From `y = b + x W^T`: `dx = finish(dy W)`, on the transposed weights. Returns a bound on the sizes in
+/// dx, as [`product`] does.
+pub(crate) fn backward(
+    layout: WeightLayout,
+    transpose: &[f32],
+    dy: Rows,
+    (dx, finish): (RowsMut, Finish),
+) -> f32 {
+    let (operand, start) = (layout.backward(transpose), (Start::Zero, finish));
+    dispatch!(simd => product(simd, dy, &operand, dx, start, &mut Ahead::none()))
 }
 
 #[cfg(test)]

@@ -76,6 +76,18 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
     (m / (m + 2.0)).copysign(x)
 }
 
+/// max(x, 0): what is not positive, and not NaN, is +0.
+#[inline(always)]
+pub(crate) fn relu<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+    x.simd_le(0.0).select(f32x16::splat(simd, 0.0), x)
+}
+
+/// From ReLU's output y and the gradient by it, the gradient by its input.
+#[inline(always)]
+pub(crate) fn relu_gradient<S: Simd>(simd: S, y: f32x16<S>, dy: f32x16<S>) -> f32x16<S> {
+    y.simd_gt(0.0).select(dy, f32x16::splat(simd, 0.0))
+}
+
 /// 1 / (1 + exp(-x)).
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {

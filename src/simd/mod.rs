@@ -22,6 +22,6 @@ pub(crate) use largest::largest;
 pub use level::SimdLevel;
 pub(crate) use level::{dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};
-pub(crate) use math::{exp_nonpositive, expm1_nonpositive, sigmoid, tanh};
+pub(crate) use math::{exp_nonpositive, expm1_nonpositive, relu, relu_gradient, sigmoid, tanh};
 pub(crate) use normal::normal;
 pub(crate) use prefetch::Ahead;

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16, prelude::*, u32x16};
 
 use super::panels::{Operand, Panel};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
+use crate::simd::math::{relu, relu_gradient};
 use crate::simd::prefetch::{Ahead, prefetch};
 
 /// What a chain of multiply-adds starts from.
@@ -17,6 +18,35 @@ pub(crate) enum Start<'a> {
     Bias(&'a [f32]),
     /// The values that stand in the result.
     Kept,
+}
+
+/// What becomes of a sum before it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Finish<'a> {
+    /// It stays as it is.
+    Sum,
+    /// ReLU: what is not positive becomes zero.
+    Relu,
+    /// The derivative of ReLU, whose outputs these are: a sum stays where the output is positive, and is
+    /// zero elsewhere.
+    WherePositive(Rows<'a>),
+}
+
+impl<'a> Finish<'a> {
+    fn slice(self, rows: Range<usize>) -> Self {
+        match self {
+            Self::WherePositive(outputs) => Self::WherePositive(outputs.slice(rows)),
+            other => other,
+        }
+    }
+}
+
+/// What tiles look after besides their sums.
+struct Beside<'r, 'a> {
+    /// What is asked for meanwhile.
+    ahead: &'r mut Ahead<'a>,
+    /// The bits of the largest sizes that were stored.
+    largest: [u32; LANES],
 }
 
 /// Most of the summed dimension that a tile goes through at once. Panels come from the second cache
@@ -37,25 +67,28 @@ const AHEAD_SHIFT: usize = 2;
 /// Rows of which a tile asks for lines.
 const AHEAD_ROWS: usize = 4;
 
-/// Writes `c = start + a b`: every element is one chain of fused multiply-adds in index order.
-/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for.
+/// Writes `c = finish(start + a b)`: every element is one chain of fused multiply-adds in index order.
+/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for. Returns a
+/// bound on the absolute values in `c`, infinity where one is infinite or NaN.
 ///
 /// # Shapes
-/// a: B x K, b: K x N, c: B x N.
+/// a: B x K, b: K x N, c and the rows of `finish`: B x N.
 #[inline(always)]
 pub(crate) fn product<S: Simd>(
     simd: S,
     a: Rows,
     b: &Operand,
     mut c: RowsMut,
-    start: Start,
+    (start, finish): (Start, Finish),
     ahead: &mut Ahead,
-) {
+) -> f32 {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
     let far = b.len() > NEAR || !ahead.is_done();
+    let mut beside = Beside { ahead, largest: [0; LANES] };
     if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
-        let place = Place { b, pieces: 0..b.pieces(), start, far };
-        return columns(simd, a, place, c, ahead);
+        let place = Place { b, pieces: 0..b.pieces(), start, finish, far };
+        columns(simd, a, place, c, &mut beside);
+        return beside.bound();
     }
     let height = if wide::<S>() { 12 } else { 6 };
     let at_once = evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1);
@@ -66,9 +99,19 @@ pub(crate) fn product<S: Simd>(
         for first in (0..b.pieces()).step_by(at_once) {
             let pieces = first..(first + at_once).min(b.pieces());
             let start = if first == 0 { start } else { Start::Kept };
-            let place = Place { b, pieces, start, far };
-            columns(simd, a.slice(rows.clone()), place, c.slice(rows.clone()), ahead);
+            let last = pieces.end == b.pieces();
+            let finish = if last { finish.slice(rows.clone()) } else { Finish::Sum };
+            let place = Place { b, pieces, start, finish, far };
+            columns(simd, a.slice(rows.clone()), place, c.slice(rows.clone()), &mut beside);
         }
+    }
+    beside.bound()
+}
+
+impl Beside<'_, '_> {
+    fn bound(&self) -> f32 {
+        let most = self.largest.iter().fold(0, |most, &bits| bits.max(most));
+        f32::from_bits(most.min(f32::INFINITY.to_bits()))
     }
 }
 
@@ -82,24 +125,27 @@ struct Place<'a> {
     b: &'a Operand<'a>,
     pieces: Range<usize>,
     start: Start<'a>,
+    finish: Finish<'a>,
     /// Whether memory is to be asked for ahead.
     far: bool,
 }
 
 /// Columns of tiles, one after the other.
 #[inline(always)]
-fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, ahead: &mut Ahead) {
+fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, beside: &mut Beside) {
     let mut panel = 0;
     while panel < place.b.panels() {
         let (a, place, c) = (&a, &place, &mut c);
         panel += match (place.b.panels() - panel, place.far) {
-            (2.., true) if wide::<S>() => column::<S, 12, 2, true>(simd, a, place, panel, c, ahead),
-            (2.., false) if wide::<S>() => {
-                column::<S, 12, 2, false>(simd, a, place, panel, c, ahead)
+            (2.., true) if wide::<S>() => {
+                column::<S, 12, 2, true>(simd, a, place, panel, c, beside)
             }
-            _ if wide::<S>() => column::<S, 12, 1, false>(simd, a, place, panel, c, ahead),
-            (_, true) => column::<S, 6, 1, true>(simd, a, place, panel, c, ahead),
-            (_, false) => column::<S, 6, 1, false>(simd, a, place, panel, c, ahead),
+            (2.., false) if wide::<S>() => {
+                column::<S, 12, 2, false>(simd, a, place, panel, c, beside)
+            }
+            _ if wide::<S>() => column::<S, 12, 1, false>(simd, a, place, panel, c, beside),
+            (_, true) => column::<S, 6, 1, true>(simd, a, place, panel, c, beside),
+            (_, false) => column::<S, 6, 1, false>(simd, a, place, panel, c, beside),
         };
     }
 }
@@ -113,6 +159,8 @@ pub(super) fn wide<S: Simd>() -> bool {
 /// NV panels, and the pieces of them that a column of tiles goes through.
 struct Column<'a, const NV: usize> {
     pieces: Range<usize>,
+    /// The length of each piece but the last.
+    piece: usize,
     /// Where in the summed dimension the pieces lie.
     depth: Range<usize>,
     panels: [Panel<'a>; NV],
@@ -120,6 +168,7 @@ struct Column<'a, const NV: usize> {
     next: [Option<Panel<'a>>; NV],
     column: usize,
     start: Start<'a>,
+    finish: Finish<'a>,
 }
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
@@ -130,34 +179,36 @@ fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     place: &Place,
     panel: usize,
     c: &mut RowsMut,
-    ahead: &mut Ahead,
+    beside: &mut Beside,
 ) -> usize {
     let (b, pieces, next) = (place.b, &place.pieces, panel + NV);
     let place = Column {
         pieces: pieces.clone(),
+        piece: b.piece,
         depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
         panels: std::array::from_fn(|v| b.panel(panel + v)),
         next: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
         column: panel * LANES,
         start: place.start,
+        finish: place.finish,
     };
     let (whole, rest) = (a.rows / MR, a.rows % MR);
     let mut row = 0;
     let mut tall = a.rows;
     if MR == 12 && NV == 2 && rest <= whole {
         // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
-        row = tiles::<S, 13, NV, FAR>(simd, a, 0..rest * 13, &place, c, ahead);
+        row = tiles::<S, 13, NV, FAR>(simd, a, 0..rest * 13, &place, c, beside);
     } else if MR == 12 && whole > 0 && rest == 4 {
         // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
         tall -= 16;
     }
-    row = tiles::<S, MR, NV, FAR>(simd, a, row..tall, &place, c, ahead);
+    row = tiles::<S, MR, NV, FAR>(simd, a, row..tall, &place, c, beside);
     if MR > 8 {
-        row = tiles::<S, 8, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
+        row = tiles::<S, 8, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
     }
-    row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
-    row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
-    tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, ahead);
+    row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+    row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+    tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
     NV
 }
 
@@ -170,7 +221,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     rows: Range<usize>,
     place: &Column<NV>,
     c: &mut RowsMut,
-    ahead: &mut Ahead,
+    beside: &mut Beside,
 ) -> usize {
     if rows.len() < MR {
         return rows.start;
@@ -183,7 +234,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
                 let a = Rows { data: &a.data[row * a.stride..], rows: MR, ..*a };
                 let data = &mut c.data[row * c.stride..];
                 let c = RowsMut { data, rows: MR, cols: c.cols, stride: c.stride };
-                tile::<S, MR, NV, FAR>(simd, &a, place, c, row / MR, ahead);
+                tile::<S, MR, NV, FAR>(simd, &a, place, c, row, beside);
                 row += MR;
             }
             row
@@ -199,16 +250,16 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     a: &Rows,
     place: &Column<NV>,
     c: RowsMut,
-    index: usize,
-    ahead: &mut Ahead,
+    first: usize,
+    beside: &mut Beside,
 ) {
     let columns = place.column..place.column + NV * LANES;
-    let next = place.next.get(index).copied().flatten();
+    let next = place.next.get(first / MR).copied().flatten();
     // Before any register is taken, for a call among them would have to save them all.
     let mut wanted = [&[][..]; AHEAD_ROWS];
-    if FAR && next.is_none() && !ahead.is_done() {
-        for lines in &mut wanted {
-            *lines = ahead.take(place.depth.len() >> AHEAD_SHIFT);
+    if FAR && next.is_none() && !beside.ahead.is_done() {
+        for lines in wanted.iter_mut().take(place.pieces.len()) {
+            *lines = beside.ahead.take(place.piece >> AHEAD_SHIFT);
         }
     }
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
@@ -241,29 +292,53 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         rest = below;
         *slice = &row[place.depth.clone()];
     }
-    let mut first = 0;
+    let mut done = 0;
     for j in place.pieces.clone() {
         let mut panels = [&[][..]; NV];
         for (slice, panel) in panels.iter_mut().zip(&place.panels) {
             *slice = panel.piece(j);
         }
-        let span = first..first + panels[0].len();
-        first = span.end;
+        let span = done..done + panels[0].len();
+        done = span.end;
         let (wanted, shift) = match next {
             Some(next) if FAR => (next.piece(j), 0),
-            _ => (wanted[j % AHEAD_ROWS], AHEAD_SHIFT),
+            _ => (wanted.get(j - place.pieces.start).copied().unwrap_or_default(), AHEAD_SHIFT),
         };
         acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
     }
+    match place.finish {
+        Finish::Sum => {}
+        Finish::Relu => {
+            for m in 0..MR {
+                for v in 0..NV {
+                    acc[m][v] = relu(simd, acc[m][v]);
+                }
+            }
+        }
+        Finish::WherePositive(outputs) => {
+            let mut rest = &outputs.data[first * outputs.stride..];
+            for acc in &mut acc {
+                let (row, below) = rest.split_at(outputs.stride);
+                rest = below;
+                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
+                for v in 0..NV {
+                    acc[v] = relu_gradient(simd, f32x16::load_array_ref(simd, &lanes[v]), acc[v]);
+                }
+            }
+        }
+    }
+    let mut largest = u32x16::load_array_ref(simd, &beside.largest);
     let mut rest = c.data;
     for acc in &acc {
         let (row, below) = rest.split_at_mut(c.stride);
         rest = below;
         let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
         for v in 0..NV {
+            largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
             acc[v].store_array(&mut lanes[v]);
         }
     }
+    largest.store_array(&mut beside.largest);
 }
 
 /// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
@@ -309,7 +384,7 @@ mod tests {
     use crate::rows::stride;
     use crate::simd::panels::{WeightLayout, transpose_block};
     use crate::simd::testing::levels;
-    use crate::simd::{dispatch_at, reference};
+    use crate::simd::{dispatch_at, largest, reference};
 
     fn check(rows: usize, inputs: usize, outputs: usize) {
         let layout = WeightLayout { inputs, outputs };
@@ -335,10 +410,10 @@ mod tests {
             let mut dx = vec![f32::NAN; rows * stride(inputs)];
             let start = Start::Bias(&padded_bias);
             dispatch_at!(level, simd => product(simd, Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs), start,
+                &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs), (start, Finish::Sum),
                 &mut Ahead::none()));
             dispatch_at!(level, simd => product(simd, Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), RowsMut::of(&mut dx, rows, inputs), Start::Zero,
+                &layout.backward(&transpose), RowsMut::of(&mut dx, rows, inputs), (Start::Zero, Finish::Sum),
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
             let (y, dx) = (Rows::of(&y, rows, outputs), Rows::of(&dx, rows, inputs));
             for r in 0..rows {
@@ -359,6 +434,50 @@ mod tests {
                 None => first = Some(bits),
                 Some(first) => assert!(*first == bits, "level changes bits"),
             }
+        }
+    }
+
+    #[test]
+    fn a_finish_is_what_a_pass_afterwards_would_do() {
+        for (rows, inputs, outputs) in [(1, 5, 3), (14, 33, 17), (31, 1100, 40)] {
+            let layout = WeightLayout { inputs, outputs };
+            let x = reference::padded_matrix(rows, inputs, 1);
+            let weights = reference::matrix(1, layout.weights_len(), 2);
+            let before = reference::padded_matrix(rows, outputs, 3);
+            let before = Rows::of(&before, rows, outputs);
+            let bias = vec![0.1; crate::rows::padded(outputs)];
+            for level in levels() {
+                let run = |finish| {
+                    let mut y = vec![0.0; rows * stride(outputs)];
+                    let bound = dispatch_at!(level, simd => product(simd, Rows::of(&x, rows, inputs),
+                        &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs),
+                        (Start::Bias(&bias), finish), &mut Ahead::none()));
+                    (y, bound)
+                };
+                let (sums, bound) = run(Finish::Sum);
+                assert!(bound >= largest(&sums) && bound <= 2.0 * largest(&sums));
+                let (positive, _) = run(Finish::Relu);
+                let (masked, _) = run(Finish::WherePositive(before));
+                for i in (0..sums.len()).filter(|i| i % stride(outputs) < outputs) {
+                    assert_eq!(positive[i], sums[i].max(0.0));
+                    assert_eq!(masked[i], if before.data[i] > 0.0 { sums[i] } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_bound() {
+        let layout = WeightLayout { inputs: 3, outputs: 20 };
+        let mut x = reference::padded_matrix(2, 3, 1);
+        x[stride(3) + 1] = f32::MAX;
+        let weights = vec![2.0; layout.weights_len()];
+        let mut y = vec![0.0; 2 * stride(20)];
+        for level in levels() {
+            let bound = dispatch_at!(level, simd => product(simd, Rows::of(&x, 2, 3),
+                &layout.forward(&weights), RowsMut::of(&mut y, 2, 20),
+                (Start::Zero, Finish::Sum), &mut Ahead::none()));
+            assert_eq!(bound, f32::INFINITY);
         }
     }
 

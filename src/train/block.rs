@@ -8,7 +8,8 @@ use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Rows, RowsMut, stride};
-use crate::simd::Ahead;
+use crate::simd::product::Finish;
+use crate::simd::{Ahead, dispatch, largest};
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]
@@ -24,6 +25,9 @@ pub(crate) struct Block {
     pub losses: Vec<f64>,
     /// Rows that were classified right.
     pub correct: usize,
+    /// Bounds on the sizes in each buffer of values and of gradients, where what wrote it found one.
+    value_bounds: Vec<Option<f32>>,
+    grad_bounds: Vec<Option<f32>>,
     /// The largest sizes in each op's input and output gradient.
     pub sizes: Vec<(f32, f32)>,
 }
@@ -49,6 +53,8 @@ impl Block {
     ) {
         grow(&mut self.values, plan.values.iter().map(|&w| rows * stride(w)));
         grow(&mut self.kept, plan.kept.iter().map(|&w| rows * w));
+        self.value_bounds.resize(plan.values.len(), None);
+        self.grad_bounds.resize(plan.grads.len(), None);
         if training {
             grow(&mut self.grads, plan.grads.iter().map(|&w| rows * stride(w)));
         }
@@ -100,6 +106,7 @@ impl Block {
     pub fn gather(&mut self, data: &Dataset, order: &[u32]) {
         self.rows = order.len();
         gather_rows(data.features_slice(), data.features(), order, &mut self.values[0]);
+        self.value_bounds[0] = Some(data.largest_feature());
         match data.targets() {
             Targets::Classes { labels, .. } => {
                 for (label, &row) in self.labels.iter_mut().zip(order) {
@@ -118,7 +125,8 @@ impl Block {
     /// layer asks for what is wanted ahead.
     pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead) {
         let mut ahead = Some(ahead);
-        for (index, op) in pass.plan.ops.iter().enumerate() {
+        for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
+            self.value_bounds[op.y] = None;
             let layer = &pass.layers[op.layer];
             let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
             if op.x == op.y {
@@ -134,7 +142,10 @@ impl Block {
             match &layer.kind {
                 Kind::Dense(_) => {
                     let ahead = ahead.take().unwrap_or_else(Ahead::none);
-                    dense::forward(layer.layout(), params, x, y, ahead);
+                    let relu = pass.plan.relu_after(index);
+                    let y = (y, if relu { Finish::Relu } else { Finish::Sum });
+                    let bound = dense::forward(layer.layout(), params, x, y, ahead);
+                    self.value_bounds[op.y] = Some(bound);
                 }
                 Kind::Activation(activation) => activation.forward(x, y),
                 Kind::Dropout(dropout) => {
@@ -163,12 +174,16 @@ impl Block {
             values: &mut self.losses[..self.rows],
         };
         self.correct = loss.rows(rows).unwrap_or(0);
+        if scale.is_some() {
+            self.grad_bounds[dy] = None;
+        }
     }
 
     /// Runs the layers backward, down to the first one that learns.
     pub fn backward(&mut self, pass: &Pass) {
         for (index, op) in pass.plan.ops.iter().enumerate().rev() {
-            let Some(dx) = op.dx else { continue };
+            let Some(dx) = op.dx.filter(|_| !op.fused.backward) else { continue };
+            self.grad_bounds[dx] = None;
             let layer = &pass.layers[op.layer];
             let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
             let x = Rows::of(&self.values[op.x], rows, inputs);
@@ -181,13 +196,16 @@ impl Block {
                 }
                 continue;
             }
+            let bound = &mut self.grad_bounds[dx];
             let [dx, dy] = disjoint(&mut self.grads, dx, op.dy);
-            let (mut dx, dy) = (RowsMut::of(dx, rows, inputs), Rows::of(dy, rows, outputs));
+            let (dx, dy) = (RowsMut::of(dx, rows, inputs), Rows::of(dy, rows, outputs));
             let params = &pass.params[layer.params.clone()];
             match &layer.kind {
                 Kind::Dense(_) => {
                     let transpose = &pass.transpose[layer.transpose.clone()];
-                    dense::backward(layer.layout(), transpose, dy, dx.reborrow());
+                    let relu = pass.plan.relu_before(index);
+                    let dx = (dx, if relu { Finish::WherePositive(x) } else { Finish::Sum });
+                    *bound = Some(dense::backward(layer.layout(), transpose, dy, dx));
                 }
                 Kind::LayerNorm(_) => {
                     layer_norm::backward(params, x, &self.kept[index], dy, dx);
@@ -197,6 +215,22 @@ impl Block {
                     custom.backward(params, x.view(), y.view(), dy.view(), dx.view());
                 }
                 Kind::Activation(_) | Kind::Dropout(_) => {}
+            }
+        }
+    }
+
+    /// Takes the sizes of what goes into each dense layer's gradient.
+    pub fn measure(&mut self, pass: &Pass) {
+        self.sizes.resize(pass.plan.ops.len(), (0.0, 0.0));
+        for (index, op) in pass.plan.ops.iter().enumerate() {
+            let layer = &pass.layers[op.layer];
+            if let Kind::Dense(_) = layer.kind {
+                let (x, _, dy) = self.rows_of(layer, op, 0..self.rows);
+                let of = |bound: Option<f32>, rows: Rows| {
+                    bound.unwrap_or_else(|| dispatch!(_simd => largest(rows.data)))
+                };
+                let bounds = (self.value_bounds[op.x], self.grad_bounds[op.dy]);
+                self.sizes[index] = (of(bounds.0, x), of(bounds.1, dy));
             }
         }
     }
@@ -276,4 +310,46 @@ fn gather_rows(from: &[f32], columns: usize, order: &[u32], to: &mut [f32]) {
 
 fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned; 2] {
     buffers.get_disjoint_mut([read, write]).expect("an op reads and writes two buffers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, CrossEntropy, Sequential, datasets};
+
+    #[test]
+    fn measured_sizes_bound_what_the_buffers_hold() {
+        let data = datasets::synthetic_classification(40, 20, 3, 1).unwrap();
+        let model = Sequential::builder(20)
+            .dense(33, Activation::Relu)
+            .dropout(0.5)
+            .dense(17, Activation::Tanh)
+            .dense(50, Activation::Relu)
+            .layer_norm()
+            .dense(18, Activation::Relu)
+            .dense(3, Activation::Softmax)
+            .build(1)
+            .unwrap();
+        let plan = Plan::new(&model.layers, model.layers.len() - 1, true);
+        let transpose = vec![0.01; model.layers.last().unwrap().transpose.end];
+        let (layers, params) = (&model.layers[..], &model.params[..]);
+        let pass = Pass { layers, plan: &plan, params, transpose: &transpose, seed: 1, epoch: 1 };
+        let mut block = Block::default();
+        block.reserve(&plan, 40, Some(data.targets().shape()), true);
+        block.gather(&data, &(0..40).collect::<Vec<_>>());
+        block.forward(&pass, 0, Ahead::none());
+        block.loss(&pass, &CrossEntropy::default().into(), Some(1.0));
+        block.backward(&pass);
+        block.measure(&pass);
+        for (index, op) in plan.ops.iter().enumerate() {
+            let layer = &layers[op.layer];
+            if let Kind::Dense(_) = layer.kind {
+                let (x, _, dy) = block.rows_of(layer, op, 0..40);
+                for (bound, rows) in [(block.sizes[index].0, x), (block.sizes[index].1, dy)] {
+                    let largest = dispatch!(_simd => largest(rows.data));
+                    assert!(bound >= largest && bound <= 2.0 * largest, "op {index}: {bound}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Which buffer each layer reads and writes: activations overwrite their input where they can.
 
-use crate::layer::Placed;
+use crate::Activation;
+use crate::layer::{Kind, Placed};
 
 /// One layer's place in the way of the data. Buffers of values and of gradients are numbered apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,17 @@ pub(crate) struct Op {
     /// Gradient buffers by its input and output; no `dx` where nothing before it learns.
     pub dx: Option<usize>,
     pub dy: usize,
+    /// What the dense layers beside an activation do of its work as they store their results.
+    pub fused: Fused,
+}
+
+/// Passes of a ReLU that are parts of its neighbours' products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Fused {
+    /// Its forward pass, in that of the dense layer before.
+    pub forward: bool,
+    /// Its backward pass, in that of the dense layer after.
+    pub backward: bool,
 }
 
 /// Layers in order, with the width of every buffer.
@@ -42,7 +54,7 @@ impl Plan {
         };
         let mut learned = false;
         for (index, layer) in layers[..count].iter().enumerate() {
-            let dropout = matches!(layer.kind, crate::layer::Kind::Dropout(_));
+            let dropout = matches!(layer.kind, Kind::Dropout(_));
             if dropout && !training {
                 continue;
             }
@@ -51,12 +63,38 @@ impl Plan {
             let y = if layer.in_place() && x != 0 { x } else { push(&mut plan.values, layer) };
             let dy = if layer.gradient_in_place() { dx } else { push(&mut plan.grads, layer) };
             let dx = (learned || dx == dy).then_some(dx);
-            plan.ops.push(Op { layer: index, x, y, dx, dy });
+            plan.ops.push(Op { layer: index, x, y, dx, dy, fused: Fused::default() });
             plan.kept.push(layer.kept_per_row());
             plan.output = (y, dy);
             learned |= !layer.params.is_empty();
         }
+        plan.fuse(layers);
         plan
+    }
+
+    fn fuse(&mut self, layers: &[Placed]) {
+        let dense = |op: &Op| matches!(layers[op.layer].kind, Kind::Dense(_));
+        for index in 0..self.ops.len() {
+            let op = &self.ops[index];
+            if matches!(layers[op.layer].kind, Kind::Activation(Activation::Relu)) {
+                let before = index.checked_sub(1).map(|before| &self.ops[before]);
+                let after = self.ops.get(index + 1);
+                self.ops[index].fused = Fused {
+                    forward: op.x == op.y && before.is_some_and(dense),
+                    backward: after.is_some_and(|after| dense(after) && after.dx.is_some()),
+                };
+            }
+        }
+    }
+
+    /// Whether the ReLU after op `index` is part of its forward pass.
+    pub fn relu_after(&self, index: usize) -> bool {
+        self.ops.get(index + 1).is_some_and(|op| op.fused.forward)
+    }
+
+    /// Whether the ReLU before op `index` is part of its backward pass.
+    pub fn relu_before(&self, index: usize) -> bool {
+        index > 0 && self.ops[index - 1].fused.backward
     }
 }
 
@@ -90,6 +128,23 @@ mod tests {
                 (3, 4, Some(2), 3)
             ]
         );
+    }
+
+    #[test]
+    fn only_a_relu_between_dense_layers_is_part_of_both() {
+        let builder = Sequential::builder(4)
+            .activation(Activation::Relu)
+            .dense(8, Activation::Relu)
+            .dense(8, Activation::Tanh)
+            .dense(6, Activation::Relu)
+            .dropout(0.5)
+            .dense(3, Activation::Relu);
+        let model = builder.build(1).unwrap();
+        let plan = Plan::new(&model.layers, model.layers.len(), true);
+        let fused: Vec<_> =
+            plan.ops.iter().map(|op| (op.fused.forward, op.fused.backward)).collect();
+        let (none, both, forward) = ((false, false), (true, true), (true, false));
+        assert_eq!(fused, [none, none, both, none, none, none, forward, none, none, forward]);
     }
 
     #[test]

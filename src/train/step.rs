@@ -16,11 +16,10 @@ use super::shards::Cut;
 use super::update::{Batch, Part, Unit, each, fused, gradient_only, runs, units, update_only};
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape};
-use crate::layer::Kind;
 use crate::loss::Loss;
 use crate::model::Sequential;
 use crate::optim::{Clip, Optimizer};
-use crate::simd::{Ahead, dispatch, largest};
+use crate::simd::Ahead;
 
 /// Parameters up to which a step writes its gradients to memory, sees that all are finite and then
 /// updates: they stay in the second cache. Larger models go through each gradient once, in the tile,
@@ -353,18 +352,4 @@ fn each_block(
     let middle = blocks.len().div_ceil(2);
     let (left, right) = blocks.split_at_mut(middle);
     fork.join(|| each_block(left, first, fork, f), || each_block(right, first + middle, fork, f));
-}
-
-impl Block {
-    /// Takes the sizes of what goes into each op's gradient.
-    fn measure(&mut self, pass: &Pass) {
-        self.sizes.resize(pass.plan.ops.len(), (0.0, 0.0));
-        for (index, op) in pass.plan.ops.iter().enumerate() {
-            let layer = &pass.layers[op.layer];
-            if let Kind::Dense(_) = layer.kind {
-                let (x, _, dy) = self.rows_of(layer, op, 0..self.rows);
-                self.sizes[index] = dispatch!(_simd => (largest(x.data), largest(dy.data)));
-            }
-        }
-    }
 }
