@@ -232,6 +232,28 @@ fn predictions_come_back_in_the_units_of_scaled_targets() {
 }
 
 #[test]
+fn values_beyond_f32_are_no_predictions() {
+    let fitted = Preprocessor::new().target("price").fit(&table(HOUSES)).unwrap();
+    let error = fitted.restore(array![[1.0], [f32::MAX]]).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("inf"), "{error}");
+}
+
+#[test]
+fn a_tables_target_takes_no_scaler_of_its_own() {
+    let one = StandardScaler::from_parts(vec![0.0], vec![2.0]).unwrap();
+    for target in ["price", "heated"] {
+        let fitted = Preprocessor::new().target(target).fit(&table(HOUSES)).unwrap();
+        let features = fitted.features();
+        let mut model =
+            Sequential::builder(features).dense(1, Activation::Identity).build(1).unwrap();
+        let both = fitted.clone().with_target_scaler(one.clone());
+        let error = model.set_preprocessing(both).unwrap_err().to_string();
+        assert!(error.contains("found both"), "{error}");
+        model.set_preprocessing(fitted).unwrap();
+    }
+}
+
+#[test]
 fn arrays_take_the_place_of_tables_of_numbers() {
     let gaps = table("a,b,y\n1,30,0\nNA,50,1\n4,20,0\n");
     let fitted = Preprocessor::new().target("y").missing(Missing::Mean).fit(&gaps).unwrap();
