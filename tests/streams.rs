@@ -388,3 +388,25 @@ fn parquet_files_hold_what_arrow_wrote() {
         let _ = open("flipped.parquet", &kind).and_then(|stream| stream.first_rows(400));
     }
 }
+
+/// Some of these make the library panic.
+#[cfg(feature = "parquet")]
+#[test]
+fn a_broken_parquet_file_is_named_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    if written(folder.path(), "parquet").is_none() {
+        return;
+    }
+    let files = ["parts/3.parquet", "flipped.parquet"].map(|name| folder.path().join(name));
+    let good = std::fs::read(&files[0]).unwrap();
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << 3;
+        std::fs::write(&files[1], &bytes).unwrap();
+        let kind = unisono::ParquetOptions::new("kind");
+        if let Err(error) = DataStream::parquet(files.clone(), &kind) {
+            let error = error.to_string();
+            assert!(error.contains("flipped.parquet"), "byte {at}: {error}");
+        }
+    }
+}
