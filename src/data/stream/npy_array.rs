@@ -97,7 +97,7 @@ impl ArrayReader {
     fn new(origin: String, data: Box<dyn Read + Send>, size: u64) -> Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, data).take(size);
         let header = header(&mut reader)
-            .map_err(|error| wrong(&origin, format!("no array of NumPy's: {error}")))?;
+            .map_err(|error| wrong(&origin, format!("no plain array of NumPy's: {error}")))?;
         let size = reader.limit();
         let element = match header.dtype() {
             DType::Plain(kind) => Element {
@@ -232,6 +232,11 @@ fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
     bytes.resize(start + length, 0);
     reader.read_exact(&mut bytes[start..])?;
     let text = &bytes[start..];
+    if lists_fields(text) {
+        let problem = "its elements are records of several fields, expected numbers: save each field \
+                       as an array of its own";
+        return Err(invalid(problem));
+    }
     if text.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
         return Err(invalid("the header is no description of a plain array"));
     }
@@ -244,6 +249,13 @@ fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
         return Err(invalid("the header promises more than any file holds"));
     }
     NpyHeader::from_reader(&bytes[..])
+}
+
+/// Whether a header's `descr` is a list, as that of a structured dtype is.
+fn lists_fields(header: &[u8]) -> bool {
+    let header = String::from_utf8_lossy(header);
+    let descr = header.split("descr").nth(1).unwrap_or_default();
+    descr.trim_start_matches(['\'', '"', ':', ' ']).starts_with('[')
 }
 
 /// Hands over element after element, its bytes the lowest first.
