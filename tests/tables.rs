@@ -114,7 +114,7 @@ fn the_task_is_guessed_and_can_be_said() {
 fn what_does_not_fit_is_an_error_that_says_so() {
     let fit = |it: Preprocessor| it.fit(&table(HOUSES)).unwrap_err().to_string();
     for (error, expected) in [
-        (fit(Preprocessor::new().target("cost")), "column \"cost\", found rooms, city"),
+        (fit(Preprocessor::new().target("cost")), "column \"cost\", found \"rooms\", \"city\""),
         (fit(Preprocessor::new().without(["x"])), "\"x\""),
         (fit(Preprocessor::new().missing(Missing::Constant(f32::NAN))), "`missing` expected"),
         (fit(Preprocessor::new().only(["price"]).target("price")), "at least one column"),

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::data::listed;
 use crate::{Error, Result};
 
 /// Bytes that are asked of a file at once.
@@ -66,8 +67,8 @@ impl ArrayReader {
         let mut archive = ZipArchive::new(BufReader::new(open()?))
             .map_err(|error| wrong(format!("no archive of NumPy's: {error}")))?;
         let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
-            let names = archive.file_names().map(|name| name.trim_end_matches(".npy"));
-            let names = names.collect::<Vec<_>>().join(", ");
+            let names = archive.file_names().map(|name| name.trim_end_matches(".npy").to_owned());
+            let names = listed(&names.collect::<Vec<_>>());
             return Err(wrong(format!("no array is called {name:?}; there are: {names}")));
         };
         let entry = archive.by_index_raw(index).map_err(|error| wrong(error.to_string()))?;
