@@ -322,6 +322,6 @@ impl Encoding {
 }
 
 /// Why a column is not among an array's numbers.
-pub(crate) fn holds_text(name: &str) -> String {
+fn holds_text(name: &str) -> String {
     format!("column {name:?} holds categories, which are text: give a table")
 }
