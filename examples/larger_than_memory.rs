@@ -4,6 +4,9 @@
 //! Makes rows of 256 features in 10 classes in parts of 64 MB, unless the folder has some, and trains
 //! a net on them as a stream; `--in-memory` reads them all first instead, to compare. `--hidden
 //! 512,512`, `--window ROWS`, `--epochs N` and `--threads N` change the defaults.
+//!
+//! With `--target COLUMN`, the classes, it takes a CSV or (`--features npy,parquet`) Parquet file of
+//! yours, or a folder of them, in place of FOLDER.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,8 +15,8 @@ use std::time::Instant;
 
 use npyz::WriterBuilder;
 use unisono::{
-    Activation, Adam, CrossEntropy, DataSource, DataStream, Dataset, Progress, Sequential,
-    StandardScaler, TrainConfig, datasets, train_parallel,
+    Activation, Adam, CrossEntropy, CsvOptions, DataSource, DataStream, Dataset, Progress,
+    Sequential, StandardScaler, TrainConfig, datasets, train_parallel,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -24,7 +27,8 @@ const CLASSES: usize = 10;
 const PART: usize = 1 << 16;
 
 struct Options {
-    folder: PathBuf,
+    path: PathBuf,
+    target: Option<String>,
     rows: usize,
     window: Option<usize>,
     epochs: usize,
@@ -35,8 +39,13 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = parse(std::env::args().skip(1))?;
-    make(&options.folder, options.rows)?;
-    let stream = DataStream::npy(options.folder.join("x"), options.folder.join("y"))?;
+    let stream = match &options.target {
+        Some(target) => open(&options.path, target)?,
+        None => {
+            make(&options.path, options.rows)?;
+            DataStream::npy(options.path.join("x"), options.path.join("y"))?
+        }
+    };
     let mut stream = match options.window {
         Some(rows) => stream.window(rows),
         None => stream,
@@ -57,11 +66,12 @@ fn main() -> Result<()> {
     };
     let source: DataSource = memory.as_ref().map_or((&stream).into(), Into::into);
 
-    let mut builder = Sequential::builder(FEATURES);
+    let mut builder = Sequential::builder(stream.features());
     for &width in &options.hidden {
         builder = builder.dense(width, Activation::Relu);
     }
-    let mut model = builder.dense(CLASSES, Activation::Softmax).build(1)?;
+    let classes = stream.classes().ok_or("expected a target of classes, found values")?;
+    let mut model = builder.dense(classes, Activation::Softmax).build(1)?;
     let mut config = TrainConfig::new(CrossEntropy::default(), Adam::default())
         .epochs(options.epochs)
         .batch_size(256)
@@ -76,6 +86,26 @@ fn main() -> Result<()> {
         println!("peak of resident memory: {peak} MB");
     }
     Ok(())
+}
+
+/// Opens CSV or Parquet files.
+fn open(path: &Path, target: &str) -> Result<DataStream> {
+    let ends = |path: &Path| path.extension().is_some_and(|ending| ending == "parquet");
+    let holds = |mut folder: std::fs::ReadDir| folder.any(|it| it.is_ok_and(|it| ends(&it.path())));
+    if ends(path) || std::fs::read_dir(path).is_ok_and(holds) {
+        return parquet(path, target);
+    }
+    Ok(DataStream::csv(path, &CsvOptions::new(target).classes())?)
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(path: &Path, target: &str) -> Result<DataStream> {
+    Ok(DataStream::parquet(path, &unisono::ParquetOptions::new(target).classes())?)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: &Path, _: &str) -> Result<DataStream> {
+    Err("Parquet files need `--features npy,parquet`".into())
 }
 
 /// Writes parts until there are enough rows.
@@ -132,7 +162,8 @@ fn peak_memory() -> Option<u64> {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options {
-        folder: PathBuf::new(),
+        path: PathBuf::new(),
+        target: None,
         rows: PART,
         window: None,
         epochs: 1,
@@ -144,6 +175,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--gb" => options.rows = (value()?.parse::<f64>()? * 1e9) as usize / (4 * FEATURES),
+            "--target" => options.target = Some(value()?),
             "--window" => options.window = Some(value()?.parse()?),
             "--epochs" => options.epochs = value()?.parse()?,
             "--threads" => options.threads = Some(value()?.parse()?),
@@ -154,11 +186,11 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
                 options.hidden = widths?;
             }
             "--in-memory" => options.in_memory = true,
-            folder if !folder.starts_with('-') => options.folder = folder.into(),
+            path if !path.starts_with('-') => options.path = path.into(),
             other => return Err(format!("unknown flag {other}; see the top of the source").into()),
         }
     }
-    match options.folder.as_os_str().is_empty() {
+    match options.path.as_os_str().is_empty() {
         true => Err("name a folder for the files".into()),
         false => Ok(options),
     }

@@ -80,6 +80,24 @@ fn export_writes_both_files_and_reads_its_own() {
     }
 }
 
+#[cfg(feature = "npy")]
+#[test]
+fn larger_than_memory_takes_csv_files_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, rows) in [("0.csv", "0,1,x\n1,0,y\n"), ("1.csv", "0,2,x\n2,0,y\n")] {
+        std::fs::write(folder.path().join(part), format!("a,b,kind\n{rows}")).unwrap();
+    }
+    let train = |target: &str| {
+        let path = folder.path().to_str().unwrap();
+        run("larger_than_memory", &[path, "--target", target, "--hidden", "4"])
+    };
+    let output = train("kind");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("4 rows x 2 features in 2 files, 2 classes"), "{printed}");
+    assert!(text(&train("c").stderr).contains("no column \\\"c\\\""));
+}
+
 #[test]
 fn throughput_prints_one_line_of_json() {
     let csv = std::env::temp_dir().join(format!("unisono-examples-{}.csv", std::process::id()));

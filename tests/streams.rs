@@ -266,7 +266,7 @@ fn numpy_files_hold_what_numpy_wrote() {
         (message(DataStream::npy(path("x"), path("y/1.npy"))), "expected 2, found 1"),
         (message(DataStream::npz(path("npz"), "x", "z")), "no array is called \"z\""),
         (message(DataStream::npz(path("cut.npz"), "x", "y")), "no archive"),
-        (message(DataStream::npy(path("rows.csv"), path("rows.csv"))), "no array of NumPy's"),
+        (message(DataStream::npy(path("rows.csv"), path("rows.csv"))), "no plain array of NumPy's"),
     ] {
         assert!(message.contains(expected), "{message} should contain {expected}");
     }
@@ -323,6 +323,8 @@ fn broken_numpy_files_are_errors() {
         let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
         header(1, &text, text.len() as u32)
     };
+    let records = "{'descr': [('station_20240101', '<f4'), ('station_20240102', '<f4')], \
+                   'fortran_order': False, 'shape': (3,), }";
     for (message, expected) in [
         (shape("3, 2"), "promises [3, 2], and 0 bytes follow"),
         (shape("3, 1234567890123456"), "promises [3, 1234567890123456], and 0 bytes follow"),
@@ -332,7 +334,8 @@ fn broken_numpy_files_are_errors() {
         (shape(""), "a single number"),
         (header(2, "{}", u32::MAX), "the header is too long"),
         (header(1, &"(".repeat(9000), 9000), "no description of a plain array"),
-        (header(9, "{}", 2), "no array of NumPy's"),
+        (header(9, "{}", 2), "no plain array of NumPy's"),
+        (header(1, records, records.len() as u32), "records of several fields"),
     ] {
         assert!(message.contains(expected), "{message} should contain {expected}");
     }
@@ -386,5 +389,27 @@ fn parquet_files_hold_what_arrow_wrote() {
         bytes[at] ^= 1 << (random.bits() % 8);
         std::fs::write(path("flipped.parquet"), &bytes).unwrap();
         let _ = open("flipped.parquet", &kind).and_then(|stream| stream.first_rows(400));
+    }
+}
+
+/// Some of these make the library panic.
+#[cfg(feature = "parquet")]
+#[test]
+fn a_broken_parquet_file_is_named_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    if written(folder.path(), "parquet").is_none() {
+        return;
+    }
+    let files = ["parts/3.parquet", "flipped.parquet"].map(|name| folder.path().join(name));
+    let good = std::fs::read(&files[0]).unwrap();
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << 3;
+        std::fs::write(&files[1], &bytes).unwrap();
+        let kind = unisono::ParquetOptions::new("kind");
+        if let Err(error) = DataStream::parquet(files.clone(), &kind) {
+            let error = error.to_string();
+            assert!(error.contains("flipped.parquet"), "byte {at}: {error}");
+        }
     }
 }

@@ -114,7 +114,7 @@ fn the_task_is_guessed_and_can_be_said() {
 fn what_does_not_fit_is_an_error_that_says_so() {
     let fit = |it: Preprocessor| it.fit(&table(HOUSES)).unwrap_err().to_string();
     for (error, expected) in [
-        (fit(Preprocessor::new().target("cost")), "column \"cost\", found rooms, city"),
+        (fit(Preprocessor::new().target("cost")), "column \"cost\", found \"rooms\", \"city\""),
         (fit(Preprocessor::new().without(["x"])), "\"x\""),
         (fit(Preprocessor::new().missing(Missing::Constant(f32::NAN))), "`missing` expected"),
         (fit(Preprocessor::new().only(["price"]).target("price")), "at least one column"),
@@ -229,6 +229,28 @@ fn predictions_come_back_in_the_units_of_scaled_targets() {
     assert!(error.contains("features of the preprocessing: expected 3, found 2"), "{error}");
     let error = wrong.transform(&table("a\n1\n")).unwrap_err().to_string();
     assert!(error.contains("transform_array"), "{error}");
+}
+
+#[test]
+fn values_beyond_f32_are_no_predictions() {
+    let fitted = Preprocessor::new().target("price").fit(&table(HOUSES)).unwrap();
+    let error = fitted.restore(array![[1.0], [f32::MAX]]).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("inf"), "{error}");
+}
+
+#[test]
+fn a_tables_target_takes_no_scaler_of_its_own() {
+    let one = StandardScaler::from_parts(vec![0.0], vec![2.0]).unwrap();
+    for target in ["price", "heated"] {
+        let fitted = Preprocessor::new().target(target).fit(&table(HOUSES)).unwrap();
+        let features = fitted.features();
+        let mut model =
+            Sequential::builder(features).dense(1, Activation::Identity).build(1).unwrap();
+        let both = fitted.clone().with_target_scaler(one.clone());
+        let error = model.set_preprocessing(both).unwrap_err().to_string();
+        assert!(error.contains("found both"), "{error}");
+        model.set_preprocessing(fitted).unwrap();
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{classes, make_steps, matrix, values, yes_or_no};
@@ -78,6 +79,24 @@ fn the_best_weights_come_back_however_training_ends() {
     let score = model.evaluate(&on_line(0.3)).unwrap();
     assert_eq!(score.loss, history.best().unwrap().val_loss.unwrap());
     assert!(score.loss < history.last().unwrap().val_loss.unwrap() / 10.0);
+}
+
+/// The last step of an epoch after the best, which is the only one of each epoch here.
+#[test]
+fn the_best_weights_come_back_when_an_epochs_last_step_is_interrupted() {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raise = flag.clone();
+    let after_sixty = move |report: &EpochReport| {
+        raise.store(report.epoch == 59, Ordering::Relaxed);
+        Flow::Continue
+    };
+    let mut model = line();
+    let config = descent(0.05).epochs(200).validation(on_line(0.3)).interrupt(flag);
+    let config = config.early_stopping(EarlyStopping::new(100)).observer(after_sixty);
+    let history = train_parallel(&mut model, &on_line(1.0), &config).unwrap();
+    assert_eq!((history.stopped, history.epochs.len()), (StopReason::Interrupted, 60));
+    let score = model.evaluate(&on_line(0.3)).unwrap();
+    assert_eq!(score.loss, history.best().unwrap().val_loss.unwrap());
 }
 
 #[test]

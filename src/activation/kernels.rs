@@ -25,101 +25,146 @@ pub(super) fn run(level: Level, activation: Activation, pass: Pass<'_>, out: Row
 
 #[inline(always)]
 fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
-    let zero = f32x16::splat(simd, 0.0);
     match activation {
-        Activation::Identity => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| x,
-            #[inline(always)]
-            |_, dy| dy,
-        ),
-        Activation::Sigmoid => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| simd::sigmoid(simd, x),
-            #[inline(always)]
-            |y, dy| dy * (y * (-y + 1.0)),
-        ),
-        Activation::Tanh => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| simd::tanh(simd, x),
-            #[inline(always)]
-            |y, dy| dy * (-y).fma(y, 1.0),
-        ),
-        Activation::Relu => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| simd::relu(simd, x),
-            #[inline(always)]
-            |y, dy| simd::relu_gradient(simd, y, dy),
-        ),
-        Activation::LeakyRelu { slope } => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| x.simd_gt(0.0).select(x, x * slope),
-            #[inline(always)]
-            |y, dy| y.simd_gt(0.0).select(dy, dy * slope),
-        ),
-        Activation::Elu { alpha } => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| {
-                let below = x.simd_gt(0.0).select(zero, x);
-                x.simd_gt(0.0).select(x, simd::expm1_nonpositive(simd, below) * alpha)
-            },
-            #[inline(always)]
-            |y, dy| y.simd_gt(0.0).select(dy, dy * (y + alpha)),
-        ),
-        Activation::Gelu => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| x * simd::normal(simd, x).0,
-            #[inline(always)]
-            |x, dy| {
-                let (cdf, density) = simd::normal(simd, x);
-                dy * x.fma(density, cdf)
-            },
-        ),
-        Activation::Silu => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| x * simd::sigmoid(simd, x),
-            #[inline(always)]
-            |x, dy| {
-                let s = simd::sigmoid(simd, x);
-                dy * (s * x.fma(-s + 1.0, 1.0))
-            },
-        ),
-        // 1 - exp(-y) would lose its digits where y is small.
-        Activation::Softplus => each(
-            simd,
-            pass,
-            out,
-            #[inline(always)]
-            |x| simd::softplus(simd, x),
-            #[inline(always)]
-            |y, dy| dy * -simd::expm1_nonpositive(simd, -y),
-        ),
+        Activation::Identity => identity(simd, pass, out),
+        Activation::Sigmoid => sigmoid(simd, pass, out),
+        Activation::Tanh => tanh(simd, pass, out),
+        Activation::Relu => relu(simd, pass, out),
+        Activation::LeakyRelu { slope } => leaky_relu(simd, pass, out, slope),
+        Activation::Elu { alpha } => elu(simd, pass, out, alpha),
+        Activation::Gelu => gelu(simd, pass, out),
+        Activation::Silu => silu(simd, pass, out),
+        Activation::Softplus => softplus(simd, pass, out),
         Activation::Softmax => softmax::run(simd, pass, out),
     }
+}
+
+#[inline(always)]
+fn identity<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| x,
+        #[inline(always)]
+        |_, dy| dy,
+    );
+}
+
+#[inline(always)]
+fn sigmoid<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| simd::sigmoid(simd, x),
+        #[inline(always)]
+        |y, dy| dy * (y * (-y + 1.0)),
+    );
+}
+
+#[inline(always)]
+fn tanh<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| simd::tanh(simd, x),
+        #[inline(always)]
+        |y, dy| dy * (-y).fma(y, 1.0),
+    );
+}
+
+#[inline(always)]
+fn relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| simd::relu(simd, x),
+        #[inline(always)]
+        |y, dy| simd::relu_gradient(simd, y, dy),
+    );
+}
+
+#[inline(always)]
+fn leaky_relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, slope: f32) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| x.simd_gt(0.0).select(x, x * slope),
+        #[inline(always)]
+        |y, dy| y.simd_gt(0.0).select(dy, dy * slope),
+    );
+}
+
+#[inline(always)]
+fn elu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, alpha: f32) {
+    let zero = f32x16::splat(simd, 0.0);
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| {
+            let below = x.simd_gt(0.0).select(zero, x);
+            x.simd_gt(0.0).select(x, simd::expm1_nonpositive(simd, below) * alpha)
+        },
+        #[inline(always)]
+        |y, dy| y.simd_gt(0.0).select(dy, dy * (y + alpha)),
+    );
+}
+
+#[inline(always)]
+fn gelu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| x * simd::normal(simd, x).0,
+        #[inline(always)]
+        |x, dy| {
+            let (cdf, density) = simd::normal(simd, x);
+            dy * x.fma(density, cdf)
+        },
+    );
+}
+
+#[inline(always)]
+fn silu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| x * simd::sigmoid(simd, x),
+        #[inline(always)]
+        |x, dy| {
+            let s = simd::sigmoid(simd, x);
+            dy * (s * x.fma(-s + 1.0, 1.0))
+        },
+    );
+}
+
+// 1 - exp(-y) would lose its digits where y is small.
+#[inline(always)]
+fn softplus<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+    each(
+        simd,
+        pass,
+        out,
+        #[inline(always)]
+        |x| simd::softplus(simd, x),
+        #[inline(always)]
+        |y, dy| dy * -simd::expm1_nonpositive(simd, -y),
+    );
 }
 
 /// Runs over whole buffers, padding included: `f` from input to output, `df` from `v` and the

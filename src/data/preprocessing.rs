@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::csv::{is_missing, number};
 use super::dataset::Dataset;
 use super::preprocessor::{Unseen, unknown};
+use super::scaler::finite;
 use super::scaling::Scaler;
 use super::table::Table;
 use crate::{Error, Result};
@@ -87,7 +88,7 @@ impl Preprocessing {
     }
 
     /// Says by what the target values were scaled that the model learned: predictions are then
-    /// brought back to the values' units.
+    /// brought back to the values' units. A table's target knows that by itself.
     pub fn with_target_scaler(self, scaler: impl Into<Scaler>) -> Self {
         Self { target_scaler: Some(scaler.into()), ..self }
     }
@@ -233,6 +234,7 @@ impl Preprocessing {
         if let Some(Target { encoding: TargetEncoding::Values { mean, scale }, .. }) = &self.target
         {
             y.mapv_inplace(|y| y * scale + mean);
+            y = finite(y)?;
         }
         match &self.target_scaler {
             Some(scaler) => scaler.inverse_transform_array(y.view()),
@@ -247,6 +249,11 @@ impl Preprocessing {
         }
         if self.scaler.is_some() && !self.columns.is_empty() {
             let problem = "expected columns of a table or a scaler, found both";
+            return Err(Error::Data(format!("preprocessing: {problem}")));
+        }
+        if self.target.is_some() && self.target_scaler.is_some() {
+            let problem = "expected the target of a table or a target's scaler, found both: a table's \
+                           target is brought back without `with_target_scaler`";
             return Err(Error::Data(format!("preprocessing: {problem}")));
         }
         if let Some(scaler) = &self.target_scaler
@@ -315,6 +322,6 @@ impl Encoding {
 }
 
 /// Why a column is not among an array's numbers.
-pub(crate) fn holds_text(name: &str) -> String {
+fn holds_text(name: &str) -> String {
     format!("column {name:?} holds categories, which are text: give a table")
 }

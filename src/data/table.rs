@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 
-use super::csv::number;
+use super::csv::{listed, number};
 use super::csv_records::Records;
 use super::permutation::permutation;
 use super::split::test_rows;
@@ -103,7 +103,7 @@ impl Table {
     pub fn column(&self, name: &str) -> Result<&[String]> {
         let index = self.columns.iter().position(|column| column == name);
         index.map(|index| &self.cells[index][..]).ok_or_else(|| {
-            let known = self.columns.join(", ");
+            let known = listed(&self.columns);
             let problem = format!("expected a column {name:?}, found {known}");
             Error::Parse { origin: self.origin.clone(), line: Some(1), problem }
         })
@@ -175,7 +175,11 @@ mod tests {
         }
         let table = Table::from_csv_text("a,b\n1,2\n").unwrap();
         let error = table.column("c").unwrap_err().to_string();
-        assert!(error.contains("\"c\", found a, b"), "{error}");
+        assert!(error.ends_with("\"c\", found \"a\", \"b\""), "{error}");
+        let wide = (0..100).map(|n| format!("column {n}")).collect::<Vec<_>>().join(",");
+        let table = Table::from_csv_text(&format!("{wide}\n{}1\n", "1,".repeat(99))).unwrap();
+        let error = table.column("c").unwrap_err().to_string();
+        assert!(error.ends_with("\"column 39\" and 60 more"), "{error}");
     }
 
     #[test]

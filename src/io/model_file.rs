@@ -90,7 +90,7 @@ impl Sequential {
         let bytes = files::read(path)?;
         let read = || {
             let reader = Reader::new(&bytes, KEY)?;
-            reader.check_no_more(&self.layers)?;
+            reader.check_no_more(self)?;
             let mut params = Aligned::zeros(self.params.len());
             reader.fill(&self.layers, "", &mut params, Values::Finite)?;
             Ok(params)
@@ -111,8 +111,8 @@ fn read_model(bytes: &[u8], layer: &Factory) -> Result<Sequential> {
     let (builder, memory) = spec.builder(layer)?;
     let layers = builder.place()?;
     reader.check(&layers, "")?;
-    reader.check_no_more(&layers)?;
     let mut model = Sequential::without_parameters(layers)?;
+    reader.check_no_more(&model)?;
     let Sequential { layers, params, .. } = &mut model;
     reader.fill(layers, "", params, Values::Finite)?;
     remember(&mut model, memory)?;

@@ -108,12 +108,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks that there are no tensors but those of the layers.
-    pub fn check_no_more(&self, layers: &[Placed]) -> Result<()> {
-        let names = |(index, layer): (usize, &Placed)| {
-            layer.tensors().into_iter().map(move |tensor| format!("{index}.{}", tensor.name))
-        };
-        let names: Vec<String> = layers.iter().enumerate().flat_map(names).collect();
+    /// Checks that there are no tensors but the model's.
+    pub fn check_no_more(&self, model: &Sequential) -> Result<()> {
+        let names = model.weight_names();
         let known: HashSet<&str> = names.iter().map(String::as_str).collect();
         match self.tensors.iter().find(|(name, _)| !known.contains(name)) {
             Some((name, _)) => {

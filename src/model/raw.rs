@@ -16,7 +16,7 @@ impl Sequential {
     ///
     /// # Errors
     /// If it makes another number of features than the model has inputs, or more classes than it has
-    /// outputs, or brings back another number of outputs.
+    /// outputs, or brings back another number of outputs, or a table's target by a scaler.
     ///
     /// # Examples
     /// ```

@@ -76,7 +76,7 @@ impl Sequential {
                 }
             }
         }
-        let names = self.weight_names().join(", ");
+        let names = crate::data::listed(&self.weight_names());
         Err(Error::Data(format!("no weight is called {name:?}: the model has {names}")))
     }
 }
@@ -113,9 +113,21 @@ mod tests {
         let zeros = Array::zeros(vec![3, 2]);
         let message = model.set_weight("0.weight", zeros.view()).unwrap_err().to_string();
         assert_eq!(message, "weight 0.weight: expected [2, 3], found [3, 2]");
-        assert!(model.weight("1.weight").unwrap_err().to_string().contains("0.weight, 0.bias"));
+        assert!(
+            model.weight("1.weight").unwrap_err().to_string().contains("\"0.weight\", \"0.bias\"")
+        );
         let nan = Array::from_elem(vec![2], f32::NAN);
         assert!(model.set_weight("0.bias", nan.view()).is_err());
         assert_eq!(model.fingerprint(), before);
+    }
+    #[test]
+    fn of_many_names_an_error_lists_the_first() {
+        let mut builder = Sequential::builder(1);
+        for _ in 0..30 {
+            builder = builder.dense(1, Activation::Relu);
+        }
+        let model = builder.build(1).unwrap();
+        let message = model.weight("w").unwrap_err().to_string();
+        assert!(message.ends_with("\"38.bias\" and 20 more"), "{message}");
     }
 }

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 /// Writes a line for each epoch to a file, as soon as the epoch is over: CSV with the columns of
 /// [`History::write_csv`](crate::History::write_csv), or an object of JSON.
 ///
-/// A file that is there is written on at its end. A run that goes on from a checkpoint finds there what
-/// it wrote before: of the epochs that it runs again the lines are replaced, so that each epoch has
-/// one, and so is a line that was cut off.
+/// A file that is there is written on at its end, below a last line that lacks its newline. A run that
+/// goes on from a checkpoint finds there what it wrote before: of the epochs that it runs again the
+/// lines are replaced, so that each epoch has one, and so is a line that was cut off.
 ///
 /// # Examples
 /// ```
@@ -47,6 +47,22 @@ enum Format {
 }
 
 impl Format {
+    /// How many bytes of a log stay when a run goes on with `epoch`: not a line that was cut off, nor
+    /// those of epochs that are run again.
+    fn kept(self, text: &[u8], epoch: usize) -> usize {
+        let line_start =
+            |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let mut end = line_start(text);
+        while end > 0 {
+            let start = line_start(&text[..end - 1]);
+            if self.epoch(&text[start..end]).is_none_or(|logged| logged < epoch) {
+                break;
+            }
+            end = start;
+        }
+        end
+    }
+
     /// The epoch of a line that was written before.
     fn epoch(self, line: &[u8]) -> Option<usize> {
         let line = std::str::from_utf8(line).ok()?;
@@ -83,29 +99,24 @@ impl EpochLog {
         Ok(Self { path: path.to_owned(), file, format, begun: false })
     }
 
-    /// Cuts off what a run that was killed had written beyond where it now goes on, and begins CSV
-    /// with its header.
+    /// Makes the file end where the line of the run's first epoch belongs, and begins CSV with its
+    /// header.
     fn begin(&mut self, epoch: usize) -> Result<()> {
         let regular = self.file.metadata().map_err(|error| self.failed(error))?.is_file();
-        if !regular {
-            // A pipe or a terminal cannot be read back.
-            return match self.format {
-                Format::Csv => self.line(&EpochReport::FIGURES.join(",")),
-                Format::JsonLines => Ok(()),
-            };
-        }
-        let text = std::fs::read(&self.path).map_err(|error| self.failed(error))?;
-        let mut end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        while end > 0 && epoch > 1 {
-            let line =
-                text[..end - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            match self.format.epoch(&text[line..end]) {
-                Some(logged) if logged >= epoch => end = line,
-                _ => break,
-            }
+        // A pipe or a terminal cannot be read back.
+        let text = if regular { std::fs::read(&self.path) } else { Ok(vec![]) };
+        let text = text.map_err(|error| self.failed(error))?;
+        let mut end = text.len();
+        if epoch > 1 {
+            end = self.format.kept(&text, epoch);
+        } else if text.last().is_some_and(|&byte| byte != b'\n') {
+            self.line("")?;
         }
         if end < text.len() {
-            self.file.set_len(end as u64).map_err(|error| self.failed(error))?;
+            // On Windows a handle that appends may not cut.
+            let file = OpenOptions::new().write(true).open(&self.path);
+            let cut = file.and_then(|file| file.set_len(end as u64));
+            cut.map_err(|error| self.failed(error))?;
         }
         if end == 0 && self.format == Format::Csv {
             self.line(&EpochReport::FIGURES.join(","))?;
@@ -153,6 +164,9 @@ mod tests {
     use super::*;
     use crate::train::{History, StopReason};
 
+    const FORMATS: [fn(&Path) -> Result<EpochLog>; 2] =
+        [|path| EpochLog::csv(path), |path| EpochLog::json_lines(path)];
+
     fn report(epoch: usize) -> EpochReport {
         EpochReport {
             epoch,
@@ -184,10 +198,7 @@ mod tests {
     #[test]
     fn a_run_that_goes_on_has_a_line_for_each_epoch() {
         let folder = tempfile::tempdir().unwrap();
-        type Open = fn(&Path) -> Result<EpochLog>;
-        let formats: [(Open, &str); 2] =
-            [(|path| EpochLog::csv(path), "log.csv"), (|path| EpochLog::json_lines(path), "log")];
-        for (open, name) in formats {
+        for (open, name) in FORMATS.into_iter().zip(["log.csv", "log"]) {
             let path = folder.path().join(name);
             let write = |epochs: std::ops::RangeInclusive<usize>| {
                 let mut log = open(&path).unwrap();
@@ -204,6 +215,37 @@ mod tests {
             let lines = whole.lines().count();
             // Another run stands behind the first.
             assert_eq!(write(1..=2).lines().count(), lines + 2);
+        }
+    }
+
+    #[test]
+    fn a_new_run_keeps_a_last_line_that_lacks_its_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "1,0.5\nanother's").unwrap();
+        EpochLog::csv(&path).unwrap().epoch(&report(1), 9).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("1,0.5\nanother's\n1,0.3"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_gets_every_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        for (open, first) in FORMATS.into_iter().zip(["epoch,loss,", "{\"epoch\":1,"]) {
+            let from = path.clone();
+            let reader = std::thread::spawn(move || std::fs::read_to_string(from).unwrap());
+            let mut log = open(&path).unwrap();
+            log.epoch(&report(1), 2).unwrap();
+            log.epoch(&report(2), 2).unwrap();
+            drop(log);
+            let text = reader.join().unwrap();
+            assert!(text.starts_with(first), "{text}");
+            let header = usize::from(first.starts_with("epoch,"));
+            assert_eq!(text.lines().count(), 2 + header, "{text}");
         }
     }
 

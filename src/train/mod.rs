@@ -3,6 +3,7 @@
 
 mod block;
 mod config;
+mod epoch;
 mod feed;
 mod fork;
 mod history;

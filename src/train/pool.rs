@@ -68,3 +68,20 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
         Error::Panic { place: "a layer or an observer".to_owned(), message }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More threads than any other test's, for pools are given to whoever asks.
+    const THREADS: usize = 7;
+
+    #[test]
+    fn a_pool_is_nobody_elses_until_it_is_given_back() {
+        let (one, other) = (pool(THREADS).unwrap(), pool(THREADS).unwrap());
+        assert!(!Arc::ptr_eq(&one, &other));
+        let given_back = Arc::as_ptr(&one);
+        drop(one);
+        assert_eq!(Arc::as_ptr(&pool(THREADS).unwrap()), given_back);
+    }
+}

@@ -26,6 +26,8 @@ const MOST_UNSEEN: usize = 1 << 16;
 pub struct Progress {
     terminal: bool,
     bar: Option<ProgressBar>,
+    /// The epoch and step that were heard of last; a finished epoch stands beyond all its steps.
+    heard: (usize, usize),
     pace: Pace,
     /// Tenths of the run of which an epoch was printed.
     tenths: usize,
@@ -42,14 +44,22 @@ impl Progress {
     /// A bar that appears with the first step.
     pub fn new() -> Self {
         let (terminal, printed) = (std::io::stderr().is_terminal(), Instant::now());
-        Self { terminal, bar: None, pace: Pace::default(), tenths: 0, printed }
+        Self { terminal, bar: None, heard: (0, 0), pace: Pace::default(), tenths: 0, printed }
     }
 
-    fn bar(&mut self, steps: usize) -> &ProgressBar {
+    /// Forgets a run that is over, or that another one follows.
+    fn forget(&mut self) {
+        (self.pace, self.tenths) = (Pace::default(), 0);
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn bar(&mut self) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
             let style = "epoch {prefix} [{bar:20}] step {pos}/{len}  {msg}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
-            let bar = ProgressBar::new(steps as u64).with_style(style.progress_chars("=> "));
+            let bar = ProgressBar::no_length().with_style(style.progress_chars("=> "));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         })
@@ -80,24 +90,26 @@ impl Progress {
 
 impl Observer for Progress {
     fn epoch(&mut self, report: &EpochReport, epochs: usize) -> Result<Flow> {
+        self.heard = (report.epoch, usize::MAX);
         if !self.terminal {
             if let Some(line) = self.plain_epoch(report, epochs, Instant::now()) {
                 eprintln!("{line}");
             }
-            return Ok(Flow::Continue);
-        }
-        if let Some(bar) = &self.bar {
+        } else if let Some(bar) = &self.bar {
             bar.println(line(report, epochs));
         }
-        if report.epoch == epochs
-            && let Some(bar) = self.bar.take()
-        {
-            bar.finish_and_clear();
+        if report.epoch == epochs {
+            self.forget();
         }
         Ok(Flow::Continue)
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
+        let step = (report.epoch, report.step);
+        if step <= self.heard {
+            self.forget();
+        }
+        self.heard = step;
         let Some(now) = self.pace.step(report) else { return Ok(Flow::Continue) };
         if !self.terminal {
             if let Some(line) = self.plain_step(report, now) {
@@ -106,7 +118,8 @@ impl Observer for Progress {
             return Ok(Flow::Continue);
         }
         let figures = self.pace.figures(report, now);
-        let bar = self.bar(report.steps);
+        let bar = self.bar();
+        bar.set_length(report.steps as u64);
         bar.set_prefix(format!("{}/{}", report.epoch, report.epochs));
         bar.set_position(report.step as u64);
         bar.set_message(figures);
@@ -250,5 +263,28 @@ mod tests {
         let mut lines = history.epochs.iter().filter_map(|it| progress.plain_epoch(it, 100, now));
         assert!(lines.next().unwrap().starts_with("epoch 10/100  loss 1.0526  accuracy 0.6342"));
         assert_eq!(lines.count(), 9);
+    }
+
+    #[test]
+    fn the_bar_is_as_long_as_each_epoch() {
+        let mut progress = Progress { terminal: true, ..Progress::new() };
+        progress.step(&step(1, 1)).unwrap();
+        progress.step(&StepReport { steps: 7, ..step(2, 1) }).unwrap();
+        assert_eq!(progress.bar.as_ref().and_then(ProgressBar::length), Some(7));
+    }
+
+    #[test]
+    fn a_second_run_is_told_from_the_first() {
+        let reports = crate::train::history::tests::example(10).epochs;
+        // Through all epochs and further; cut short, and again or on from there.
+        for (epochs, next) in [(1, step(2, 1)), (10, step(1, 1)), (10, step(1, 3))] {
+            let mut progress = Progress { terminal: false, ..Progress::new() };
+            progress.step(&step(1, 1)).unwrap();
+            progress.step(&step(1, 2)).unwrap();
+            progress.epoch(&reports[0], epochs).unwrap();
+            progress.step(&next).unwrap();
+            assert_eq!(progress.tenths, 0);
+            assert_eq!(progress.pace.run.map(|run| run.2), Some(0), "{epochs} {next:?}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::trainer::{EpochState, Trainer};
+use super::epoch::EpochState;
+use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
 use crate::io::{Exact, Moment, Restored, RunState, SavedReport, SavedStop, Spec};
 use crate::optim::{ScheduleState, StoppingState};

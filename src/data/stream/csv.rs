@@ -5,15 +5,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::chunk::Chunk;
-use super::{Facts, ReadRows};
+use super::{Facts, MOST_CLASSES, ReadRows};
 use crate::data::csv::{self, Layout, Unplaced, is_missing, listed, number, shown};
 use crate::data::csv_records::Records;
 use crate::data::csv_target::{TargetColumn, TargetKind};
 use crate::data::{CsvOptions, TargetShape, Targets};
 use crate::{Error, Result};
-
-/// The most classes that a stream's target column is searched for.
-const MOST_CLASSES: usize = 1 << 16;
 
 /// How the files are to be read.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ mod npy_array;
 mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet_column;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod window;
 
 use std::fmt;
@@ -35,6 +37,8 @@ use crate::{Error, Result};
 const WINDOW_BYTES: usize = 64 << 20;
 /// Bytes of features that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// The most classes that a target column is searched for.
+const MOST_CLASSES: usize = 1 << 16;
 
 /// Rows in files, larger than memory: a thread of its own reads, scales and shuffles them ahead of the
 /// training.

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::data::listed;
 use crate::{Error, Result};
 
 /// Bytes that are asked of a file at once.
@@ -66,8 +67,8 @@ impl ArrayReader {
         let mut archive = ZipArchive::new(BufReader::new(open()?))
             .map_err(|error| wrong(format!("no archive of NumPy's: {error}")))?;
         let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
-            let names = archive.file_names().map(|name| name.trim_end_matches(".npy"));
-            let names = names.collect::<Vec<_>>().join(", ");
+            let names = archive.file_names().map(|name| name.trim_end_matches(".npy").to_owned());
+            let names = listed(&names.collect::<Vec<_>>());
             return Err(wrong(format!("no array is called {name:?}; there are: {names}")));
         };
         let entry = archive.by_index_raw(index).map_err(|error| wrong(error.to_string()))?;
@@ -97,7 +98,7 @@ impl ArrayReader {
     fn new(origin: String, data: Box<dyn Read + Send>, size: u64) -> Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, data).take(size);
         let header = header(&mut reader)
-            .map_err(|error| wrong(&origin, format!("no array of NumPy's: {error}")))?;
+            .map_err(|error| wrong(&origin, format!("no plain array of NumPy's: {error}")))?;
         let size = reader.limit();
         let element = match header.dtype() {
             DType::Plain(kind) => Element {
@@ -232,6 +233,11 @@ fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
     bytes.resize(start + length, 0);
     reader.read_exact(&mut bytes[start..])?;
     let text = &bytes[start..];
+    if lists_fields(text) {
+        let problem = "its elements are records of several fields, expected numbers: save each field \
+                       as an array of its own";
+        return Err(invalid(problem));
+    }
     if text.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
         return Err(invalid("the header is no description of a plain array"));
     }
@@ -244,6 +250,13 @@ fn header(reader: &mut impl Read) -> io::Result<NpyHeader> {
         return Err(invalid("the header promises more than any file holds"));
     }
     NpyHeader::from_reader(&bytes[..])
+}
+
+/// Whether a header's `descr` is a list, as that of a structured dtype is.
+fn lists_fields(header: &[u8]) -> bool {
+    let header = String::from_utf8_lossy(header);
+    let descr = header.split("descr").nth(1).unwrap_or_default();
+    descr.trim_start_matches(['\'', '"', ':', ' ']).starts_with('[')
 }
 
 /// Hands over element after element, its bytes the lowest first.

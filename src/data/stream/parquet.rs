@@ -1,26 +1,21 @@
 //! Parquet files as a stream.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::BufReader;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use super::chunk::Chunk;
 use super::parquet_column::{Cells, ColumnCells};
-use super::{Facts, ReadRows};
+use super::parquet_file::{Whole, caught, open_file, wrong};
+use super::{Facts, MOST_CLASSES, ReadRows};
+use crate::Result;
 use crate::data::{CsvColumn, TargetKind, TargetShape, csv};
-use crate::{Error, Result};
 
 /// Rows of the target column that are looked through at once.
 const LOOKED_THROUGH: usize = 8192;
-/// The most classes that a target column is searched for.
-const MOST_CLASSES: usize = 1 << 16;
 
 /// How Parquet files are to be read: which column is the target, and what it means. Unless told, text
 /// and whole numbers are classes, floats are values to predict.
@@ -75,59 +70,68 @@ pub(super) struct ParquetFormat {
 }
 
 pub(super) fn open(files: &[PathBuf], options: &ParquetOptions) -> Result<(ParquetFormat, Facts)> {
-    caught(&files[0], || open_here(files, options))
-}
-
-/// Runs the library on a file that may be anything; what it panics at is an error.
-fn caught<T>(path: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let broken = |_| Err(wrong(path, "the file is broken: its reader panicked"));
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(broken)
-}
-
-fn open_here(files: &[PathBuf], options: &ParquetOptions) -> Result<(ParquetFormat, Facts)> {
-    let mut format: Option<ParquetFormat> = None;
-    let mut kind = options.kind;
-    let (mut rows, mut classes) = (vec![], BTreeSet::new());
+    let mut survey = Survey { kind: options.kind, ..Survey::default() };
     for path in files {
+        caught(path, || survey.look_at(path, options))?;
+    }
+    Ok(survey.result())
+}
+
+/// What the files looked at so far hold.
+#[derive(Default)]
+struct Survey {
+    format: Option<ParquetFormat>,
+    kind: Option<TargetKind>,
+    /// Of each file.
+    rows: Vec<usize>,
+    classes: BTreeSet<String>,
+}
+
+impl Survey {
+    fn look_at(&mut self, path: &Path, options: &ParquetOptions) -> Result<()> {
         let reader = open_file(path)?;
         let metadata = reader.metadata().file_metadata();
         let schema = metadata.schema_descr();
-        let count = usize::try_from(metadata.num_rows());
-        rows.push(count.map_err(|_| wrong(path, "a negative number of rows"))?);
-        match &format {
-            None => format = Some(ParquetFormat::new(schema, options).map_err(|p| wrong(path, p))?),
-            Some(format) => format.check(path, schema)?,
-        }
-        let format = format.as_ref().expect("it was just found");
+        let rows = usize::try_from(metadata.num_rows());
+        self.rows.push(rows.map_err(|_| wrong(path, "a negative number of rows"))?);
+        let format = match &mut self.format {
+            Some(format) => {
+                format.check(path, schema)?;
+                format
+            }
+            none => none.insert(ParquetFormat::new(schema, options).map_err(|p| wrong(path, p))?),
+        };
         format.check_types(path, schema)?;
-        let text = schema.column(format.target).physical_type() == Type::BYTE_ARRAY;
-        let float =
-            matches!(schema.column(format.target).physical_type(), Type::FLOAT | Type::DOUBLE);
-        let kind =
-            *kind.get_or_insert(if float { TargetKind::Values } else { TargetKind::Classes });
-        if kind == TargetKind::Values && text {
-            return Err(wrong(path, "the target is text: choose .classes()"));
-        }
-        if kind == TargetKind::Classes {
-            format.find_classes(path, &reader, &mut classes)?;
+        let target = schema.column(format.target).physical_type();
+        let float = matches!(target, Type::FLOAT | Type::DOUBLE);
+        let guess = if float { TargetKind::Values } else { TargetKind::Classes };
+        match *self.kind.get_or_insert(guess) {
+            TargetKind::Values if target == Type::BYTE_ARRAY => {
+                Err(wrong(path, "the target is text: choose .classes()"))
+            }
+            TargetKind::Values => Ok(()),
+            TargetKind::Classes => format.find_classes(path, &reader, &mut self.classes),
         }
     }
-    let mut format = format.expect("a stream has at least one file");
-    let mut class_names = None;
-    if kind == Some(TargetKind::Classes) {
-        let names = sorted(classes);
-        let labels = names.iter().zip(0..).map(|(name, label)| (name.clone(), label));
-        format.labels = Some(labels.collect());
-        class_names = Some(names);
+
+    fn result(self) -> (ParquetFormat, Facts) {
+        let mut format = self.format.expect("a stream has at least one file");
+        let mut class_names = None;
+        if self.kind == Some(TargetKind::Classes) {
+            let names = sorted(self.classes);
+            let labels = names.iter().zip(0..).map(|(name, label)| (name.clone(), label));
+            format.labels = Some(labels.collect());
+            class_names = Some(names);
+        }
+        let targets = match &class_names {
+            Some(names) => TargetShape::Classes(names.len()),
+            None => TargetShape::Values(1),
+        };
+        let feature_names = format.features.iter().map(|&i| format.names[i].clone()).collect();
+        let columns = format.features.len();
+        let feature_names = Some(feature_names);
+        (format, Facts { rows: self.rows, columns, targets, feature_names, class_names })
     }
-    let targets = match &class_names {
-        Some(names) => TargetShape::Classes(names.len()),
-        None => TargetShape::Values(1),
-    };
-    let feature_names = format.features.iter().map(|&i| format.names[i].clone()).collect();
-    let columns = format.features.len();
-    let feature_names = Some(feature_names);
-    Ok((format, Facts { rows, columns, targets, feature_names, class_names }))
 }
 
 /// Sorted as numbers if all are.
@@ -140,48 +144,6 @@ fn sorted(classes: BTreeSet<String>) -> Vec<String> {
         names = order.into_iter().map(|index| std::mem::take(&mut names[index])).collect();
     }
     names
-}
-
-fn open_file(path: &Path) -> Result<SerializedFileReader<Whole>> {
-    let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-    let size = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
-    SerializedFileReader::new(Whole { file, size }).map_err(|error| wrong(path, error.to_string()))
-}
-
-/// A file that gives no more bytes than it has, for those asked of a [`File`] are reserved first.
-struct Whole {
-    file: File,
-    size: u64,
-}
-
-impl Length for Whole {
-    fn len(&self) -> u64 {
-        self.size
-    }
-}
-
-impl ChunkReader for Whole {
-    type T = BufReader<File>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        self.file.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            let problem = format!("{length} bytes at {start} of a file of {}", self.size);
-            return Err(parquet::errors::ParquetError::EOF(problem));
-        }
-        self.file.get_bytes(start, length)
-    }
-}
-
-pub(super) fn wrong(path: &Path, problem: impl Into<String>) -> Error {
-    let mut problem = problem.into();
-    if problem.ends_with("compile time: zstd") {
-        problem.push_str("; compile with the feature `parquet-zstd`, or save as Snappy");
-    }
-    Error::Parse { origin: path.display().to_string(), line: None, problem }
 }
 
 impl ParquetFormat {

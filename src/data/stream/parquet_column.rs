@@ -7,7 +7,7 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::parquet::wrong;
+use super::parquet_file::wrong;
 use crate::Result;
 
 /// Some cells of a column: numbers or text.

@@ -1,0 +1,138 @@
+//! How an epoch ends: validation, its report, whether to go on.
+
+use super::observer::Flow;
+use super::pool::most;
+use super::trainer::Trainer;
+use super::{EpochReport, StopReason};
+use crate::Result;
+use crate::io::Moment;
+use crate::model::Score;
+use crate::optim::Verdict;
+
+/// How far the current epoch has come.
+#[derive(Debug, Default)]
+pub(super) struct EpochState {
+    /// Finished epochs.
+    pub(super) done: usize,
+    /// Finished steps of the current epoch.
+    pub(super) step: usize,
+    pub(super) loss: f64,
+    pub(super) normalizer: f64,
+    pub(super) correct: usize,
+    pub(super) rows: usize,
+    pub(super) seconds: f64,
+    /// Learning rate of the last step.
+    pub(super) lr: f64,
+}
+
+impl Trainer<'_> {
+    /// Ends the epoch after its last step, or at an observer's or the program's word, and writes
+    /// checkpoints. What an interruption ends is saved as it stands, to be gone on with.
+    pub(super) fn after_step(&mut self, flow: Flow) -> Result<Option<EpochReport>> {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.step(self.model, self.stepper.steps);
+        }
+        let interrupted = self.interrupted();
+        let whole = self.epoch.step == self.steps_per_epoch();
+        if !whole && !interrupted && flow == Flow::Continue {
+            self.save_if_due(Moment::Step)?;
+            return Ok(None);
+        }
+        if interrupted && !whole {
+            self.save_if_due(Moment::Epoch)?;
+            self.stopped = Some(StopReason::Interrupted);
+        }
+        let report = self.end_epoch()?;
+        if whole || !interrupted {
+            self.save_if_due(Moment::Epoch)?;
+        }
+        if interrupted && self.stopped.is_none() {
+            self.stopped = Some(StopReason::Interrupted);
+            self.restore_best();
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(self.model);
+        }
+        Ok(Some(report))
+    }
+
+    /// Validates, reports, decides whether to go on.
+    fn end_epoch(&mut self) -> Result<EpochReport> {
+        let next = EpochState { done: self.epoch.done + 1, ..EpochState::default() };
+        let epoch = std::mem::replace(&mut self.epoch, next);
+        let loss = epoch.loss / epoch.normalizer;
+        let validation = self.validate()?;
+        let classes = self.config.loss.classifies();
+        let report = EpochReport {
+            epoch: self.epoch.done,
+            loss,
+            accuracy: classes.then(|| epoch.correct as f64 / epoch.rows as f64),
+            val_loss: validation.as_ref().map(|score| score.loss),
+            val_accuracy: validation.as_ref().and_then(|score| score.accuracy),
+            lr: epoch.lr,
+            seconds: epoch.seconds,
+            rows_per_s: epoch.rows as f64 / epoch.seconds.max(1e-9),
+        };
+        self.config.schedule.observe(report.val_loss.unwrap_or(loss), &mut self.schedule);
+        self.reports.push(report);
+        tracing::debug!(
+            epoch = report.epoch,
+            loss,
+            val_loss = report.val_loss,
+            rows_per_s = report.rows_per_s,
+            "epoch done"
+        );
+        let verdict = self.verdict(&report);
+        self.stopped = self.stopped.take().or(verdict);
+        self.tell(&report)?;
+        if self.stopped.is_some() {
+            self.restore_best();
+        }
+        Ok(report)
+    }
+
+    fn validate(&self) -> Result<Option<Score>> {
+        let Some(data) = &self.config.validation else { return Ok(None) };
+        let most = most(self.config.threads);
+        self.model.evaluate_on(data, &self.config.loss, most).map(Some)
+    }
+
+    fn verdict(&mut self, report: &EpochReport) -> Option<StopReason> {
+        if let (Some(stopping), Some(loss)) = (&self.config.early_stopping, report.val_loss) {
+            match stopping.observe(report.epoch as u64, loss, &mut self.stopping) {
+                Verdict::Improved if stopping.restore_best => {
+                    self.best.clone_from(&self.model.params);
+                }
+                Verdict::Improved | Verdict::Waiting => {}
+                Verdict::Stop => {
+                    let best_epoch = self.stopping.best_epoch as usize;
+                    return Some(StopReason::EarlyStopping { best_epoch });
+                }
+            }
+        }
+        if self.config.loss_threshold.is_some_and(|threshold| report.loss <= threshold) {
+            return Some(StopReason::LossThreshold);
+        }
+        (self.epoch.done >= self.config.epochs).then_some(StopReason::Epochs)
+    }
+
+    fn tell(&mut self, report: &EpochReport) -> Result<()> {
+        for observer in &self.config.observers {
+            let mut observer = observer.lock();
+            observer.model(report.epoch, self.model)?;
+            let flow = observer.epoch(report, self.config.epochs)?;
+            if flow == Flow::Stop && self.stopped.is_none() {
+                self.stopped = Some(StopReason::Observer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the model the parameters of its best epoch, if they were kept.
+    fn restore_best(&mut self) {
+        if !self.best.is_empty() {
+            self.model.params.clone_from(&self.best);
+            self.stepper.refresh(self.model);
+        }
+    }
+}
