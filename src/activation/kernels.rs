@@ -167,7 +167,7 @@ fn softplus<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     );
 }
 
-/// Runs over whole buffers, padding included: `f` from input to output, `df` from `v` and the
+/// Runs over the panels of every row: `f` from input to output, `df` from `v` and the
 /// output's gradient to the input's. Each loop is a function of its own, which keeps [`choose`]
 /// small.
 #[inline(always)]
@@ -178,31 +178,37 @@ fn each<S: Simd>(
     f: impl Fn(f32x16<S>) -> f32x16<S>,
     df: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
-    let out = out.data.as_chunks_mut::<LANES>().0;
+    let (stride, panels) = (out.stride / LANES, out.cols.div_ceil(LANES));
+    let out = out.data.as_chunks_mut::<LANES>().0.chunks_exact_mut(stride);
     match pass {
         Pass::InPlace => simd.vectorize(
             #[inline(always)]
             || {
-                for y in out {
-                    f(f32x16::load_array_ref(simd, y)).store_array(y);
+                for row in out {
+                    for y in &mut row[..panels] {
+                        f(f32x16::load_array_ref(simd, y)).store_array(y);
+                    }
                 }
             },
         ),
         Pass::Forward { x } => simd.vectorize(
             #[inline(always)]
             || {
-                for (x, y) in x.as_chunks::<LANES>().0.iter().zip(out) {
-                    f(f32x16::load_array_ref(simd, x)).store_array(y);
+                for (from, to) in x.as_chunks::<LANES>().0.chunks_exact(stride).zip(out) {
+                    for (x, y) in from[..panels].iter().zip(to) {
+                        f(f32x16::load_array_ref(simd, x)).store_array(y);
+                    }
                 }
             },
         ),
         Pass::Backward { v } => simd.vectorize(
             #[inline(always)]
             || {
-                for (v, dy) in v.as_chunks::<LANES>().0.iter().zip(out) {
-                    let (v, g) =
-                        (f32x16::load_array_ref(simd, v), f32x16::load_array_ref(simd, dy));
-                    df(v, g).store_array(dy);
+                for (from, to) in v.as_chunks::<LANES>().0.chunks_exact(stride).zip(out) {
+                    for (v, dy) in from[..panels].iter().zip(to) {
+                        let v = f32x16::load_array_ref(simd, v);
+                        df(v, f32x16::load_array_ref(simd, dy)).store_array(dy);
+                    }
                 }
             },
         ),

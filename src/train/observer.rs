@@ -31,7 +31,7 @@ pub struct StepReport {
     /// Learning rate of the step.
     pub lr: f64,
     /// Euclidean norm of the batch's gradient before clipping, where an observer
-    /// [wants](Observer::wants_gradient_norm) it or it is at hand anyway.
+    /// [wants](Observer::wants_gradient_norm) it or it is clipped by its norm.
     pub gradient_norm: Option<f64>,
 }
 

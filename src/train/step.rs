@@ -13,7 +13,9 @@ use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::Cut;
-use super::update::{Batch, Part, Unit, each, fused, gradient_only, runs, units, update_only};
+use super::update::{
+    Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_only,
+};
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape};
 use crate::loss::Loss;
@@ -40,7 +42,7 @@ pub(super) struct Stepper {
     transpose: Aligned,
     pub slots: [Aligned; 3],
     grads: Aligned,
-    norms: Vec<f64>,
+    sizes: Vec<f64>,
     fork: Fork,
     shards: usize,
     exact: bool,
@@ -112,7 +114,7 @@ impl Stepper {
         });
         let mut stepper = Self {
             transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
-            norms: vec![0.0; units.len()],
+            sizes: vec![0.0; units.len()],
             grads: Aligned::zeros(if exact { params } else { 0 }),
             blocks: vec![],
             cut: Cut::default(),
@@ -259,8 +261,8 @@ impl Stepper {
         })
     }
 
-    /// Sums the gradients and makes the optimizer's step; returns their sum of squares if they went
-    /// through memory.
+    /// Sums the gradients and makes the optimizer's step; returns their sum of squares if that was
+    /// asked for.
     fn update(
         &mut self,
         model: &mut Sequential,
@@ -286,21 +288,23 @@ impl Stepper {
             transpose: &mut self.transpose,
             slots: [a, b, c],
             grads,
-            norms: &mut self.norms,
+            sizes: &mut self.sizes,
         };
         let mut grad = input.clip.scale(0.0);
         let mut taken = None;
         if in_memory {
+            let squares = self.norm || matches!(input.clip, Clip::Norm(_));
+            let size = if squares { Size::Squares } else { Size::Largest };
             let f = |unit: &Unit, part: Part| {
-                timer.time(Phase::Reduce, || gradient_only(&batch, unit, part));
+                timer.time(Phase::Reduce, || gradient_only(&batch, unit, part, size));
             };
             each(&self.units, part.reborrow(), (grain, self.fork), &f);
-            let squares: f64 = part.norms.iter().sum();
-            if !squares.is_finite() {
+            let sum: f64 = part.sizes.iter().sum();
+            if !sum.is_finite() {
                 return Err(NotFinite("a gradient"));
             }
-            grad = input.clip.scale(squares);
-            taken = Some(squares);
+            taken = squares.then_some(sum);
+            grad = input.clip.scale(taken.unwrap_or(0.0));
         }
         let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
         if !in_memory {

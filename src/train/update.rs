@@ -17,7 +17,7 @@ use crate::optim::{Step, sum_of_squares};
 use crate::rows::{Rows, stride};
 use crate::simd::panels::{WeightBlock, transpose_block};
 use crate::simd::weight_grad::{bias_grad, scratch_len, weight_grad};
-use crate::simd::{Ahead, dispatch};
+use crate::simd::{Ahead, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
 #[derive(Debug, Clone)]
@@ -180,8 +180,17 @@ pub(crate) struct Part<'a> {
     pub slots: [&'a mut [f32]; 3],
     /// Gradients in memory; empty where they go straight into the update.
     pub grads: &'a mut [f32],
-    /// Each unit's sum of squared gradients.
-    pub norms: &'a mut [f64],
+    /// The size of each unit's gradient.
+    pub sizes: &'a mut [f64],
+}
+
+/// What the size of a gradient in memory is: either is finite only if every value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// The sum of its squares.
+    Squares,
+    /// Its largest absolute value, which is faster to find.
+    Largest,
 }
 
 impl<'a> Part<'a> {
@@ -193,7 +202,7 @@ impl<'a> Part<'a> {
             transpose: self.transpose,
             slots: [a, b, c],
             grads: self.grads,
-            norms: self.norms,
+            sizes: self.sizes,
         }
     }
 
@@ -206,11 +215,11 @@ impl<'a> Part<'a> {
         let (p0, p1) = self.params.split_at_mut(params);
         let (t0, t1) = self.transpose.split_at_mut(transpose);
         let (g0, g1) = cut(self.grads, params);
-        let (n0, n1) = self.norms.split_at_mut(units);
+        let (s0, s1) = self.sizes.split_at_mut(units);
         let [a, b, c] = self.slots.map(|slot| cut(slot, params));
         (
-            Self { params: p0, transpose: t0, slots: [a.0, b.0, c.0], grads: g0, norms: n0 },
-            Self { params: p1, transpose: t1, slots: [a.1, b.1, c.1], grads: g1, norms: n1 },
+            Self { params: p0, transpose: t0, slots: [a.0, b.0, c.0], grads: g0, sizes: s0 },
+            Self { params: p1, transpose: t1, slots: [a.1, b.1, c.1], grads: g1, sizes: s1 },
         )
     }
 }
@@ -298,11 +307,14 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
     });
 }
 
-/// Only the gradient, left in memory, and the sum of its squares.
-pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part) {
+/// Only the gradient, left in memory, and its size.
+pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part, size: Size) {
     ROOM.with_borrow_mut(|(scratch, _)| {
         batch.gradient(unit, part.params, &mut Ahead::none(), (scratch, part.grads));
-        part.norms[0] = sum_of_squares(part.grads);
+        part.sizes[0] = match size {
+            Size::Squares => sum_of_squares(part.grads),
+            Size::Largest => f64::from(dispatch!(_simd => largest(part.grads))),
+        };
     });
 }
 
