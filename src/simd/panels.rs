@@ -167,9 +167,23 @@ impl<'a> Panel<'a> {
     /// Piece `j`: a row of 16 columns per index of the summed dimension.
     #[inline(always)]
     pub fn piece(&self, j: usize) -> &'a [[f32; LANES]] {
-        let first = j * self.piece;
-        let len = (self.depth - first).min(self.piece);
-        &self.block[first * self.panels + self.index * len..][..len]
+        let len = self.piece_len(j);
+        &self.block[j * self.piece * self.panels + self.index * len..][..len]
+    }
+
+    /// The length of piece `j`.
+    #[inline(always)]
+    pub fn piece_len(&self, j: usize) -> usize {
+        (self.depth - j * self.piece).min(self.piece)
+    }
+
+    /// Pieces `j` of this panel and of those after it, `count` of them as far as they follow each
+    /// other.
+    #[inline(always)]
+    pub fn pieces(&self, j: usize, count: usize) -> &'a [[f32; LANES]] {
+        let len = self.piece_len(j);
+        let count = count.min(self.panels - self.index);
+        &self.block[j * self.piece * self.panels + self.index * len..][..len * count]
     }
 }
 

@@ -11,19 +11,29 @@ pub(crate) fn prefetch<T>(value: &T) {
     let _ = value;
 }
 
+/// Two cache lines of values, which are asked for together.
+pub(crate) type Pair = [f32; 2 * LANES];
+
+/// Asks for both lines.
+#[inline(always)]
+pub(crate) fn prefetch_pair(pair: &Pair) {
+    prefetch(&pair[0]);
+    prefetch(&pair[LANES]);
+}
+
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
 const AT_ONCE: usize = 16;
 
 /// Floats from which data are not in the second cache when they are wanted again.
 const FAR: usize = 128 << 10;
 
-/// Memory that will be wanted soon, asked for a few lines at a time while something else is computed:
+/// Memory that will be wanted soon, asked for a few pairs of lines at a time while something else is computed:
 /// memory answers only so many requests at once, and a burst of them holds up the rest.
 #[derive(Debug)]
 pub(crate) struct Ahead<'a> {
     source: Source<'a>,
     /// What is left of the row or slice that comes next.
-    rest: &'a [[f32; LANES]],
+    rest: &'a [Pair],
     done: bool,
 }
 
@@ -55,36 +65,36 @@ impl<'a> Ahead<'a> {
         self.done
     }
 
-    /// Takes up to `most` lines of what comes next.
+    /// Takes up to `most` pairs of lines of what comes next.
     #[inline(always)]
-    pub fn take(&mut self, most: usize) -> &'a [[f32; LANES]] {
+    pub fn take(&mut self, most: usize) -> &'a [Pair] {
         if self.rest.is_empty() && !self.done {
             self.rest = self.source.next();
             self.done = self.rest.is_empty();
         }
-        let (lines, rest) = self.rest.split_at(most.min(self.rest.len()));
+        let (pairs, rest) = self.rest.split_at(most.min(self.rest.len()));
         self.rest = rest;
-        lines
+        pairs
     }
 }
 
 impl<'a> Source<'a> {
     #[inline(never)]
-    fn next(&mut self) -> &'a [[f32; LANES]] {
+    fn next(&mut self) -> &'a [Pair] {
         let row = |data: &'a [f32], cols: usize, row: u32| {
-            let lines = data.get(row as usize * cols..).unwrap_or(&[]).as_chunks().0;
-            &lines[..cols.div_ceil(LANES).min(lines.len())]
+            let pairs: &[Pair] = data.get(row as usize * cols..).unwrap_or(&[]).as_chunks().0;
+            &pairs[..cols.div_ceil(2 * LANES).min(pairs.len())]
         };
         match self {
-            Self::Slices(slices) => {
-                slices.find(|slice| slice.len() >= LANES).map_or(&[], |slice| slice.as_chunks().0)
-            }
+            Self::Slices(slices) => slices
+                .find(|slice| slice.len() >= 2 * LANES)
+                .map_or(&[], |slice| slice.as_chunks().0),
             Self::Rows { data, cols, order } => {
                 if order.len().is_multiple_of(AT_ONCE) {
                     for &next in order.as_slice().iter().take(AT_ONCE) {
-                        let lines = row(data, *cols, next);
-                        lines.first().map(prefetch);
-                        lines.last().map(prefetch);
+                        let pairs = row(data, *cols, next);
+                        pairs.first().map(prefetch);
+                        pairs.last().map(prefetch);
                     }
                 }
                 order.next().map_or(&[], |&next| row(data, *cols, next))

@@ -8,7 +8,7 @@ use super::panels::{Operand, Panel};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::math::{relu, relu_gradient};
-use crate::simd::prefetch::{Ahead, prefetch};
+use crate::simd::prefetch::{Ahead, Pair, prefetch_pair};
 
 /// What a chain of multiply-adds starts from.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,8 @@ const NEAR: usize = 32 << 10;
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
-/// The binary logarithm of the indices of the summed dimension from one line that is asked for to the
-/// next, where it is not the next panel's.
+/// The binary logarithm of the indices of the summed dimension from one pair of lines that is asked for
+/// to the next, where it is not the next panels'.
 const AHEAD_SHIFT: usize = 2;
 
 /// Rows of which a tile asks for lines.
@@ -159,13 +159,11 @@ pub(super) fn wide<S: Simd>() -> bool {
 /// NV panels, and the pieces of them that a column of tiles goes through.
 struct Column<'a, const NV: usize> {
     pieces: Range<usize>,
-    /// The length of each piece but the last.
-    piece: usize,
     /// Where in the summed dimension the pieces lie.
     depth: Range<usize>,
     panels: [Panel<'a>; NV],
-    /// The panels that come after, if any.
-    next: [Option<Panel<'a>>; NV],
+    /// The first of the panels that come after, if any.
+    next: Option<Panel<'a>>,
     column: usize,
     start: Start<'a>,
     finish: Finish<'a>,
@@ -184,10 +182,9 @@ fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     let (b, pieces, next) = (place.b, &place.pieces, panel + NV);
     let place = Column {
         pieces: pieces.clone(),
-        piece: b.piece,
         depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
         panels: std::array::from_fn(|v| b.panel(panel + v)),
-        next: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
+        next: (next < b.panels()).then(|| b.panel(next)),
         column: panel * LANES,
         start: place.start,
         finish: place.finish,
@@ -242,8 +239,8 @@ fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     )
 }
 
-/// A tile of MR rows by NV panels. The first tiles of a column ask for the next column's panels, one
-/// each; the others for what else is wanted.
+/// A tile of MR rows by NV panels. The first tile of a column asks for the next column's panels, the
+/// others for what else is wanted.
 #[inline(always)]
 fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
@@ -254,12 +251,12 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     beside: &mut Beside,
 ) {
     let columns = place.column..place.column + NV * LANES;
-    let next = place.next.get(first / MR).copied().flatten();
+    let next = if first == 0 { place.next } else { None };
     // Before any register is taken, for a call among them would have to save them all.
     let mut wanted = [&[][..]; AHEAD_ROWS];
     if FAR && next.is_none() && !beside.ahead.is_done() {
-        for lines in wanted.iter_mut().take(place.pieces.len()) {
-            *lines = beside.ahead.take(place.piece >> AHEAD_SHIFT);
+        for (pairs, j) in wanted.iter_mut().zip(place.pieces.clone()) {
+            *pairs = beside.ahead.take(place.panels[0].piece_len(j) >> AHEAD_SHIFT);
         }
     }
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
@@ -301,7 +298,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         let span = done..done + panels[0].len();
         done = span.end;
         let (wanted, shift) = match next {
-            Some(next) if FAR => (next.piece(j), 0),
+            Some(next) if FAR => (next.pieces(j, NV).as_flattened().as_chunks().0, 0),
             _ => (wanted.get(j - place.pieces.start).copied().unwrap_or_default(), AHEAD_SHIFT),
         };
         acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
@@ -342,7 +339,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
 }
 
 /// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
-/// of them a line of `wanted` is asked for.
+/// of them a pair of `wanted` is asked for.
 #[inline(always)]
 fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
@@ -350,7 +347,7 @@ fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     span: Range<usize>,
     panels: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    (wanted, shift): (&[[f32; LANES]], usize),
+    (wanted, shift): (&[Pair], usize),
 ) -> [[f32x16<S>; NV]; MR] {
     let len = span.len();
     let (mut left, mut right) = ([&[][..]; MR], [&[][..]; NV]);
@@ -361,8 +358,8 @@ fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         *right = &panel[..len];
     }
     for t in 0..len {
-        if FAR && let Some(line) = wanted.get(t >> shift) {
-            prefetch(line);
+        if FAR && let Some(pair) = wanted.get(t >> shift) {
+            prefetch_pair(pair);
         }
         let mut lanes = [f32x16::splat(simd, 0.0); NV];
         for v in 0..NV {

@@ -5,12 +5,12 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::panels::STRIP;
-use crate::simd::prefetch::{Ahead, prefetch};
+use crate::simd::prefetch::{Ahead, prefetch, prefetch_pair};
 use crate::simd::product::wide;
 
-/// Lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900 lines, within
-/// the tiles of 128 rows.
-const AHEAD_LINES: usize = 24;
+/// Pairs of lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900
+/// lines, within the tiles of 128 rows.
+const AHEAD_PAIRS: usize = 12;
 
 /// Inputs of the tallest tile.
 pub(super) const TALL: usize = 12;
@@ -86,8 +86,8 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, ahead } = room;
-    for line in ahead.take(AHEAD_LINES) {
-        prefetch(line);
+    for pair in ahead.take(AHEAD_PAIRS) {
+        prefetch_pair(pair);
     }
     let mut wanted = &[][..];
     if MR == TALL {
