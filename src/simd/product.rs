@@ -259,29 +259,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
             *pairs = beside.ahead.take(place.panels[0].piece_len(j) >> AHEAD_SHIFT);
         }
     }
-    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    match place.start {
-        Start::Zero => {}
-        Start::Bias(bias) => {
-            let bias = bias[columns.clone()].as_chunks::<LANES>().0;
-            for acc in &mut acc {
-                for (acc, bias) in acc.iter_mut().zip(bias) {
-                    *acc = f32x16::load_array_ref(simd, bias);
-                }
-            }
-        }
-        Start::Kept => {
-            let mut rest = &*c.data;
-            for acc in &mut acc {
-                let (row, below) = rest.split_at(c.stride);
-                rest = below;
-                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[v] = f32x16::load_array_ref(simd, &lanes[v]);
-                }
-            }
-        }
-    }
+    let mut acc = started(simd, place.start, &columns, &c);
     let mut rows = [&[][..]; MR];
     let mut rest = a.data;
     for slice in &mut rows {
@@ -303,13 +281,69 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         };
         acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
     }
-    match place.finish {
+    let acc = finished(simd, place.finish, &columns, first, acc);
+    let mut largest = u32x16::load_array_ref(simd, &beside.largest);
+    let mut rest = c.data;
+    for acc in &acc {
+        let (row, below) = rest.split_at_mut(c.stride);
+        rest = below;
+        let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
+        for v in 0..NV {
+            largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
+            acc[v].store_array(&mut lanes[v]);
+        }
+    }
+    largest.store_array(&mut beside.largest);
+}
+
+/// What the sums of a tile start from.
+#[inline(always)]
+fn started<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    start: Start,
+    columns: &Range<usize>,
+    c: &RowsMut,
+) -> [[f32x16<S>; NV]; MR] {
+    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    match start {
+        Start::Zero => {}
+        Start::Bias(bias) => {
+            let bias = bias[columns.clone()].as_chunks::<LANES>().0;
+            for acc in &mut acc {
+                for (acc, bias) in acc.iter_mut().zip(bias) {
+                    *acc = f32x16::load_array_ref(simd, bias);
+                }
+            }
+        }
+        Start::Kept => {
+            let mut rest = &*c.data;
+            for acc in &mut acc {
+                let (row, below) = rest.split_at(c.stride);
+                rest = below;
+                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
+                for v in 0..NV {
+                    acc[v] = f32x16::load_array_ref(simd, &lanes[v]);
+                }
+            }
+        }
+    }
+    acc
+}
+
+/// What becomes of the sums of a tile whose first row is `first`.
+#[inline(always)]
+fn finished<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    finish: Finish,
+    columns: &Range<usize>,
+    first: usize,
+    mut acc: [[f32x16<S>; NV]; MR],
+) -> [[f32x16<S>; NV]; MR] {
+    match finish {
         Finish::Sum => {}
         Finish::Relu => {
-            for m in 0..MR {
-                for v in 0..NV {
-                    acc[m][v] = relu(simd, acc[m][v]);
-                }
+            for acc in acc.as_flattened_mut() {
+                *acc = relu(simd, *acc);
             }
         }
         Finish::WherePositive(outputs) => {
@@ -324,18 +358,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
             }
         }
     }
-    let mut largest = u32x16::load_array_ref(simd, &beside.largest);
-    let mut rest = c.data;
-    for acc in &acc {
-        let (row, below) = rest.split_at_mut(c.stride);
-        rest = below;
-        let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
-        for v in 0..NV {
-            largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
-            acc[v].store_array(&mut lanes[v]);
-        }
-    }
-    largest.store_array(&mut beside.largest);
+    acc
 }
 
 /// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
