@@ -104,7 +104,9 @@ fn in_place_is_the_same_and_padding_of_gradients_stays_zero() {
         for (rows, cols) in SHAPES {
             let (mut x, y, dx) = run_all(activation, rows, cols);
             activation.forward_in_place(RowsMut::of(&mut x, rows, cols));
-            assert_same_bits(&x, &y, &activation.to_string());
+            for (x, y) in x.chunks(stride(cols)).zip(y.chunks(stride(cols))) {
+                assert_same_bits(&x[..cols], &y[..cols], &activation.to_string());
+            }
             let softmax = activation == Activation::Softmax;
             for (y, dx) in y.chunks(stride(cols)).zip(dx.chunks(stride(cols))) {
                 assert!(dx[cols..].iter().all(|&v| v == 0.0), "{activation}");
