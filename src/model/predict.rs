@@ -12,7 +12,7 @@ use crate::train::pool::{cores, pool};
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
 
-/// Rows of a chunk, a multiple of the tiles' heights. Sums over a set of rows go chunk by chunk.
+/// Rows of a chunk, a multiple of 6 and of 12. Sums over a set of rows go chunk by chunk.
 pub(super) const CHUNK: usize = 192;
 
 /// Floating-point operations from which a further worker is worth waking.

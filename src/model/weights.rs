@@ -120,6 +120,7 @@ mod tests {
         assert!(model.set_weight("0.bias", nan.view()).is_err());
         assert_eq!(model.fingerprint(), before);
     }
+
     #[test]
     fn of_many_names_an_error_lists_the_first() {
         let mut builder = Sequential::builder(1);

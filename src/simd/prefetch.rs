@@ -27,8 +27,8 @@ const AT_ONCE: usize = 16;
 /// Floats from which data are not in the second cache when they are wanted again.
 const FAR: usize = 128 << 10;
 
-/// Memory that will be wanted soon, asked for a few pairs of lines at a time while something else is computed:
-/// memory answers only so many requests at once, and a burst of them holds up the rest.
+/// Memory that will be wanted soon, asked for a few pairs of lines at a time while something else is
+/// computed: memory answers only so many requests at once, and a burst of them holds up the rest.
 #[derive(Debug)]
 pub(crate) struct Ahead<'a> {
     source: Source<'a>,

@@ -180,15 +180,24 @@ impl Stepper {
         if self.cut.rows != input.rows.len() {
             self.reserve(input.rows.len(), input.data.targets().shape());
         }
-        let wanted = matches!(input.clip, Clip::Norm(_)) || self.exact || self.norm;
         let mut outcome = self.forward_backward(model, input, timer);
         if !outcome.loss.is_finite() {
             return Err(NotFinite("the loss"));
         }
-        let in_memory = wanted || !self.bounded(input.rows.len());
+        let in_memory = self.in_memory(input.clip) || !self.bounded(input.rows.len());
         outcome.squares = self.update(model, input, in_memory, timer)?;
         self.steps += 1;
         Ok(outcome)
+    }
+
+    /// Whether the sum of the gradient's squares is to be taken.
+    fn wants_squares(&self, clip: Clip) -> bool {
+        self.norm || matches!(clip, Clip::Norm(_))
+    }
+
+    /// Whether gradients go through memory in every step.
+    fn in_memory(&self, clip: Clip) -> bool {
+        self.exact || self.wants_squares(clip)
     }
 
     /// The cost of a run of units below which it is not shared out.
@@ -271,6 +280,7 @@ impl Stepper {
         timer: &impl Timer,
     ) -> Result<Option<f64>, NotFinite> {
         let grain = self.grain(self.fork.workers);
+        let size = if self.wants_squares(input.clip) { Size::Squares } else { Size::Largest };
         let batch = Batch {
             layers: &model.layers,
             plan: &self.plan,
@@ -290,22 +300,17 @@ impl Stepper {
             grads,
             sizes: &mut self.sizes,
         };
-        let mut grad = input.clip.scale(0.0);
-        let mut taken = None;
+        let mut sum = None;
         if in_memory {
-            let squares = self.norm || matches!(input.clip, Clip::Norm(_));
-            let size = if squares { Size::Squares } else { Size::Largest };
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Reduce, || gradient_only(&batch, unit, part, size));
             };
             each(&self.units, part.reborrow(), (grain, self.fork), &f);
-            let sum: f64 = part.sizes.iter().sum();
-            if !sum.is_finite() {
-                return Err(NotFinite("a gradient"));
-            }
-            taken = squares.then_some(sum);
-            grad = input.clip.scale(taken.unwrap_or(0.0));
+            sum = Some(part.sizes.iter().sum::<f64>()).filter(|sum| sum.is_finite());
+            sum.ok_or(NotFinite("a gradient"))?;
         }
+        let squares = sum.filter(|_| size == Size::Squares);
+        let grad = input.clip.scale(squares.unwrap_or(0.0));
         let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
         if !in_memory {
             let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part, timer);
@@ -324,7 +329,7 @@ impl Stepper {
             };
             each(&self.units, part, (grain, self.fork), &f);
         }
-        Ok(taken)
+        Ok(squares)
     }
 }
 

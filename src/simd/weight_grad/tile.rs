@@ -90,7 +90,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
         prefetch_pair(pair);
     }
     let mut wanted = &[][..];
-    if MR == TALL {
+    if MR == TALL && NV == 2 {
         group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
         wanted = group.next_rows(i);
     }

@@ -70,7 +70,7 @@ impl<'a> PhaseClock<'a> {
 
     /// How often a step shares work out: once for the rows, and once or twice for the parameters.
     pub fn passes(&self) -> usize {
-        if self.stepper.exact { 3 } else { 2 }
+        if self.stepper.in_memory(self.config.clip) { 3 } else { 2 }
     }
 
     /// The shares of the second half's work in the pieces that `workers` workers claim, in order.
@@ -139,7 +139,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Adam, CrossEntropy, Trainer, datasets};
+    use crate::{Activation, Adam, Clip, CrossEntropy, Trainer, datasets};
 
     #[test]
     fn clocked_steps_change_the_parameters_as_the_trainer_does() {
@@ -159,5 +159,20 @@ mod tests {
         let shuffled = data.select(&order).unwrap();
         Trainer::new(&mut trained, &shuffled, &config).unwrap().step().unwrap();
         assert_eq!(clocked.fingerprint(), trained.fingerprint());
+    }
+
+    #[test]
+    fn gradients_that_go_through_memory_are_shared_out_twice() {
+        let data = datasets::synthetic_classification(16, 200, 2, 1).unwrap();
+        for (width, clip, passes) in
+            [(10, Clip::None, 3), (200, Clip::None, 2), (200, Clip::Norm(1.0), 3)]
+        {
+            let builder = Sequential::builder(200).dense(width, Activation::Relu);
+            let mut model = builder.dense(2, Activation::Softmax).build(1).unwrap();
+            let config = TrainConfig::new(CrossEntropy::default(), Adam::default())
+                .batch_size(16)
+                .clip(clip);
+            assert_eq!(PhaseClock::new(&mut model, &data, &config).unwrap().passes(), passes);
+        }
     }
 }

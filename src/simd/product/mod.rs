@@ -1,53 +1,16 @@
 //! The product of rows with panels: the forward pass and the input gradient.
 
+mod tile;
+
 use std::ops::Range;
 
-use fearless_simd::{Simd, SimdBase, f32x16, prelude::*, u32x16};
+use fearless_simd::{Simd, SimdBase};
 
-use super::panels::{Operand, Panel};
+use self::tile::{Beside, Column, tile};
+pub(crate) use self::tile::{Finish, Start};
+use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
-use crate::simd::Fma;
-use crate::simd::math::{relu, relu_gradient};
-use crate::simd::prefetch::{Ahead, Pair, prefetch_pair};
-
-/// What a chain of multiply-adds starts from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Start<'a> {
-    Zero,
-    /// One value a column, padded to panels.
-    Bias(&'a [f32]),
-    /// The values that stand in the result.
-    Kept,
-}
-
-/// What becomes of a sum before it is stored.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Finish<'a> {
-    /// It stays as it is.
-    Sum,
-    /// ReLU: what is not positive becomes zero.
-    Relu,
-    /// The derivative of ReLU, whose outputs these are: a sum stays where the output is positive, and is
-    /// zero elsewhere.
-    WherePositive(Rows<'a>),
-}
-
-impl<'a> Finish<'a> {
-    fn slice(self, rows: Range<usize>) -> Self {
-        match self {
-            Self::WherePositive(outputs) => Self::WherePositive(outputs.slice(rows)),
-            other => other,
-        }
-    }
-}
-
-/// What tiles look after besides their sums.
-struct Beside<'r, 'a> {
-    /// What is asked for meanwhile.
-    ahead: &'r mut Ahead<'a>,
-    /// The bits of the largest sizes that were stored.
-    largest: [u32; LANES],
-}
+use crate::simd::Ahead;
 
 /// Most of the summed dimension that a tile goes through at once. Panels come from the second cache
 /// as fast as from the first, and every stop to store and load a tile costs 45 cycles: with 240,
@@ -59,13 +22,6 @@ const NEAR: usize = 32 << 10;
 
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
-
-/// The binary logarithm of the indices of the summed dimension from one pair of lines that is asked for
-/// to the next, where it is not the next panels'.
-const AHEAD_SHIFT: usize = 2;
-
-/// Rows of which a tile asks for lines.
-const AHEAD_ROWS: usize = 4;
 
 /// Writes `c = finish(start + a b)`: every element is one chain of fused multiply-adds in index order.
 /// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for. Returns a
@@ -108,13 +64,6 @@ pub(crate) fn product<S: Simd>(
     beside.bound()
 }
 
-impl Beside<'_, '_> {
-    fn bound(&self) -> f32 {
-        let most = self.largest.iter().fold(0, |most, &bits| bits.max(most));
-        f32::from_bits(most.min(f32::INFINITY.to_bits()))
-    }
-}
-
 /// The length of each of `parts` parts of `len`, a multiple of `unit`, the last one shorter.
 fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
@@ -150,23 +99,10 @@ fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, beside: &mut
     }
 }
 
-/// Whether a panel's row is one register: then there are 32 of them, enough for 12 x 2 tiles.
+/// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
 #[inline(always)]
 pub(super) fn wide<S: Simd>() -> bool {
     <S::f32s as SimdBase<S>>::LEN == LANES
-}
-
-/// NV panels, and the pieces of them that a column of tiles goes through.
-struct Column<'a, const NV: usize> {
-    pieces: Range<usize>,
-    /// Where in the summed dimension the pieces lie.
-    depth: Range<usize>,
-    panels: [Panel<'a>; NV],
-    /// The first of the panels that come after, if any.
-    next: Option<Panel<'a>>,
-    column: usize,
-    start: Start<'a>,
-    finish: Finish<'a>,
 }
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
@@ -237,165 +173,6 @@ fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
             row
         },
     )
-}
-
-/// A tile of MR rows by NV panels. The first tile of a column asks for the next column's panels, the
-/// others for what else is wanted.
-#[inline(always)]
-fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
-    simd: S,
-    a: &Rows,
-    place: &Column<NV>,
-    c: RowsMut,
-    first: usize,
-    beside: &mut Beside,
-) {
-    let columns = place.column..place.column + NV * LANES;
-    let next = if first == 0 { place.next } else { None };
-    // Before any register is taken, for a call among them would have to save them all.
-    let mut wanted = [&[][..]; AHEAD_ROWS];
-    if FAR && next.is_none() && !beside.ahead.is_done() {
-        for (pairs, j) in wanted.iter_mut().zip(place.pieces.clone()) {
-            *pairs = beside.ahead.take(place.panels[0].piece_len(j) >> AHEAD_SHIFT);
-        }
-    }
-    let mut acc = started(simd, place.start, &columns, &c);
-    let mut rows = [&[][..]; MR];
-    let mut rest = a.data;
-    for slice in &mut rows {
-        let (row, below) = rest.split_at(a.stride);
-        rest = below;
-        *slice = &row[place.depth.clone()];
-    }
-    let mut done = 0;
-    for j in place.pieces.clone() {
-        let mut panels = [&[][..]; NV];
-        for (slice, panel) in panels.iter_mut().zip(&place.panels) {
-            *slice = panel.piece(j);
-        }
-        let span = done..done + panels[0].len();
-        done = span.end;
-        let (wanted, shift) = match next {
-            Some(next) if FAR => (next.pieces(j, NV).as_flattened().as_chunks().0, 0),
-            _ => (wanted.get(j - place.pieces.start).copied().unwrap_or_default(), AHEAD_SHIFT),
-        };
-        acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
-    }
-    let acc = finished(simd, place.finish, &columns, first, acc);
-    let mut largest = u32x16::load_array_ref(simd, &beside.largest);
-    let mut rest = c.data;
-    for acc in &acc {
-        let (row, below) = rest.split_at_mut(c.stride);
-        rest = below;
-        let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
-        for v in 0..NV {
-            largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
-            acc[v].store_array(&mut lanes[v]);
-        }
-    }
-    largest.store_array(&mut beside.largest);
-}
-
-/// What the sums of a tile start from.
-#[inline(always)]
-fn started<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    start: Start,
-    columns: &Range<usize>,
-    c: &RowsMut,
-) -> [[f32x16<S>; NV]; MR] {
-    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    match start {
-        Start::Zero => {}
-        Start::Bias(bias) => {
-            let bias = bias[columns.clone()].as_chunks::<LANES>().0;
-            for acc in &mut acc {
-                for (acc, bias) in acc.iter_mut().zip(bias) {
-                    *acc = f32x16::load_array_ref(simd, bias);
-                }
-            }
-        }
-        Start::Kept => {
-            let mut rest = &*c.data;
-            for acc in &mut acc {
-                let (row, below) = rest.split_at(c.stride);
-                rest = below;
-                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[v] = f32x16::load_array_ref(simd, &lanes[v]);
-                }
-            }
-        }
-    }
-    acc
-}
-
-/// What becomes of the sums of a tile whose first row is `first`.
-#[inline(always)]
-fn finished<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    finish: Finish,
-    columns: &Range<usize>,
-    first: usize,
-    mut acc: [[f32x16<S>; NV]; MR],
-) -> [[f32x16<S>; NV]; MR] {
-    match finish {
-        Finish::Sum => {}
-        Finish::Relu => {
-            for acc in acc.as_flattened_mut() {
-                *acc = relu(simd, *acc);
-            }
-        }
-        Finish::WherePositive(outputs) => {
-            let mut rest = &outputs.data[first * outputs.stride..];
-            for acc in &mut acc {
-                let (row, below) = rest.split_at(outputs.stride);
-                rest = below;
-                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[v] = relu_gradient(simd, f32x16::load_array_ref(simd, &lanes[v]), acc[v]);
-                }
-            }
-        }
-    }
-    acc
-}
-
-/// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
-/// of them a pair of `wanted` is asked for.
-#[inline(always)]
-fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
-    simd: S,
-    rows: &[&[f32]; MR],
-    span: Range<usize>,
-    panels: &[&[[f32; LANES]]; NV],
-    mut acc: [[f32x16<S>; NV]; MR],
-    (wanted, shift): (&[Pair], usize),
-) -> [[f32x16<S>; NV]; MR] {
-    let len = span.len();
-    let (mut left, mut right) = ([&[][..]; MR], [&[][..]; NV]);
-    for (left, row) in left.iter_mut().zip(rows) {
-        *left = &row[span.clone()];
-    }
-    for (right, panel) in right.iter_mut().zip(panels) {
-        *right = &panel[..len];
-    }
-    for t in 0..len {
-        if FAR && let Some(pair) = wanted.get(t >> shift) {
-            prefetch_pair(pair);
-        }
-        let mut lanes = [f32x16::splat(simd, 0.0); NV];
-        for v in 0..NV {
-            lanes[v] = f32x16::load_array_ref(simd, &right[v][t]);
-        }
-        for m in 0..MR {
-            let left = f32x16::splat(simd, left[m][t]);
-            for v in 0..NV {
-                acc[m][v] = left.fma(lanes[v], acc[m][v]);
-            }
-        }
-    }
-    acc
 }
 
 #[cfg(test)]
