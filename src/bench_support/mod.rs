@@ -93,8 +93,9 @@ impl Products {
         let range = |s: usize| rows * s / shards..rows * (s + 1) / shards;
         for block in (0..layout.blocks()).map(|b| layout.block(b)) {
             let grads = &mut self.weights[block.weights.clone()];
-            dispatch!(simd => weight_grad(simd, &block, shards,
-                |s| (x.slice(range(s)), dy.slice(range(s))), &mut self.scratch, grads,
+            let shard = |s| (x.slice(range(s)), dy.slice(range(s)));
+            let grads = (grads, &mut [][..]);
+            dispatch!(simd => weight_grad(simd, &block, (shards, shard), &mut self.scratch, grads,
                 &mut Ahead::none()));
         }
         black_box(&mut self.weights);

@@ -16,7 +16,7 @@ use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::rows::{Rows, stride};
 use crate::simd::panels::{WeightBlock, transpose_block};
-use crate::simd::weight_grad::{bias_grad, scratch_len, weight_grad};
+use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
@@ -99,19 +99,14 @@ impl<'a> Batch<'a> {
                 let data = &data[rows.start * stride..rows.end * stride];
                 Rows { data, rows: rows.len(), cols, stride }
             };
-            let dy = |s: usize| {
-                let ShardPlace { block, rows } = &self.cut.shards[s];
-                of(&self.blocks[*block].grads[op.dy], rows, layer.outputs, narrow)
-            };
             let shard = |s: usize| {
                 let ShardPlace { block, rows } = &self.cut.shards[s];
-                (of(&self.blocks[*block].values[op.x], rows, layer.inputs, wide), dy(s))
+                let block: &Block = &self.blocks[*block];
+                let x = of(&block.values[op.x], rows, layer.inputs, wide);
+                (x, of(&block.grads[op.dy], rows, layer.outputs, narrow))
             };
-            let (weights, bias) = grads.split_at_mut(block.weights.len());
-            dispatch!(simd => weight_grad(simd, block, shards, shard, scratch, weights, ahead));
-            if !bias.is_empty() {
-                dispatch!(simd => bias_grad(simd, layer.outputs, shards, dy, scratch, bias));
-            }
+            let grads = grads.split_at_mut(block.weights.len());
+            dispatch!(simd => weight_grad(simd, block, (shards, shard), scratch, grads, ahead));
             return;
         }
         let leaf = |s: usize, grads: &mut [f32]| {

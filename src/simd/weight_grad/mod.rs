@@ -1,195 +1,201 @@
-//! The gradient of a dense layer's weights, with the tree over shards inside the tile.
+//! The gradient of a dense layer's parameters, with the tree over shards inside the tile.
 
+mod shards;
 mod tile;
+
+use std::ops::Range;
 
 use fearless_simd::Simd;
 
-use self::tile::{Group, Leaf, Room, TALL, tile};
-use super::panels::{BLOCK, STRIP, WeightBlock};
+use self::shards::Shards;
+use self::tile::{Group, NODES, Room, SHORT, TALL, tile};
+use super::panels::{BLOCK, STRIP, WeightBlock, transpose_block};
 use super::product::wide;
 use crate::rows::{LANES, Rows};
 use crate::simd::Ahead;
 
-/// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
-/// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
-/// 64 rows did 0.02 to 0.03 of the peak better than 128, on others as well (Zen 5, AVX-512).
-const GROUP_ROWS: usize = 64;
-
-/// Most shards of a group.
-const GROUP_SHARDS: usize = 4;
+/// Most outputs of a layer for which the lanes are better filled with inputs: its outputs, of which
+/// there are not enough for a panel, are a tile's height then.
+const FEW: usize = 12;
 
 /// Rows of a shard from which the tallest tile pays: a shorter chain ends before the partial sums of
 /// the one before it, 24 registers, are stored and added, and nothing hides them.
 const LONG_SHARD: usize = 48;
 
-/// Floats of a partial sum of the tallest tile, and of a strip.
-const TILE: usize = TALL * STRIP;
+/// Floats of a tile's sum over a group of shards, and of a strip's.
+const TILE: usize = SHORT * LANES;
 const STRIP_LEN: usize = BLOCK * STRIP;
+
+/// Floats of the gradient of a block of few outputs.
+const FEW_LEN: usize = FEW * BLOCK;
 
 /// Floats of scratch that [`weight_grad`] needs for `shards` shards.
 pub(crate) fn scratch_len(shards: usize) -> usize {
-    levels(shards) * (TILE + STRIP_LEN)
-}
-
-fn levels(nodes: usize) -> usize {
-    nodes.max(1).ilog2() as usize + 1
+    FEW_LEN + NODES * TILE + (shards.max(1).ilog2() as usize + 1) * STRIP_LEN
 }
 
 /// Writes the gradient of a block of weights, summed over the batch: one chain of fused
-/// multiply-adds over the rows of a shard, then the tree over the shards.
+/// multiply-adds over the rows of a shard, then the tree over the shards. Writes that of the bias too
+/// where there is room for it: the column sums of dy, in the same order.
 ///
 /// # Shapes
-/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. `grads` has the block's layout.
-/// Meanwhile `ahead` is asked for.
+/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
+/// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
+/// asked for.
 #[inline(always)]
 pub(crate) fn weight_grad<'a, S: Simd>(
     simd: S,
     block: &WeightBlock,
-    shards: usize,
-    shard: impl Fn(usize) -> (Rows<'a>, Rows<'a>),
+    (shards, shard): (usize, impl Fn(usize) -> (Rows<'a>, Rows<'a>)),
     scratch: &mut [f32],
-    grads: &mut [f32],
+    (weights, bias): (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
 ) {
-    let panels = block.panels();
-    let first = shard(0);
-    let rows = first.0.rows.max(1);
-    let group = (1 << (GROUP_ROWS / rows).max(1).ilog2()).min(GROUP_SHARDS);
-    let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
-    let mut panel = 0;
-    while panel < panels {
-        let grads = &mut grads[panel * block.inputs.len() * LANES..];
-        let sum = Sum { block, panel, shards, group, first, shard: &shard };
-        let room = Room { tiles, strips, grads, ahead };
-        panel += match panels - panel {
-            2.. if wide::<S>() && rows >= LONG_SHARD => sum.strip::<S, TALL, 2>(simd, room),
-            2.. if wide::<S>() => sum.strip::<S, 6, 2>(simd, room),
-            _ if wide::<S>() => sum.strip::<S, TALL, 1>(simd, room),
-            _ => sum.strip::<S, 6, 1>(simd, room),
-        };
-    }
-}
-
-/// Writes the gradient of a bias, padded to panels: the column sums of dy, in the same order. The
-/// bias is the weight of an input that is always one.
-#[inline(always)]
-pub(crate) fn bias_grad<'a, S: Simd>(
-    simd: S,
-    outputs: usize,
-    shards: usize,
-    dy: impl Fn(usize) -> Rows<'a>,
-    scratch: &mut [f32],
-    grads: &mut [f32],
-) {
-    let shard = |s: usize| {
-        let dy = dy(s);
-        (Rows { data: &[1.0], rows: dy.rows, cols: 1, stride: 0 }, dy)
+    let (inputs, outputs) = (block.inputs.clone(), block.outputs.clone());
+    let (few, scratch) = scratch.split_at_mut(FEW_LEN);
+    let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
+    let room = Room { tiles, strips, grads: weights, ahead };
+    let mut sum = Sum {
+        shards: Shards::new::<S>(shards, shard),
+        input: inputs.start,
+        inputs: inputs.len(),
+        output: outputs.start,
+        ones: false,
     };
-    let (first, none) = (shard(0), 0..0);
-    let block =
-        WeightBlock { inputs: 0..1, outputs: 0..outputs, weights: none.clone(), transpose: none };
-    let panels = block.panels();
-    let (tiles, strips) = scratch.split_at_mut(levels(shards) * TILE);
-    let mut panel = 0;
-    while panel < panels {
-        let sum = Sum { block: &block, panel, shards, group: GROUP_SHARDS, first, shard: &shard };
-        let (grads, ahead) = (&mut grads[panel * LANES..], &mut Ahead::none());
-        let room = Room { tiles, strips, grads, ahead };
-        panel += match panels - panel {
-            4.. => sum.strip::<S, 1, 4>(simd, room),
-            2.. => sum.strip::<S, 1, 2>(simd, room),
-            _ => sum.strip::<S, 1, 1>(simd, room),
-        };
+    if outputs.len() <= FEW && inputs.len() >= STRIP {
+        sum.swap(outputs.len());
+        let block = WeightBlock { inputs: outputs, outputs: inputs, ..block.clone() };
+        let few = &mut few[..block.panels() * LANES * block.inputs.len()];
+        sum.strips(simd, block.panels(), Room { grads: few, ..room });
+        transpose_block(&block, few, weights);
+        sum.shards.swap();
+    } else {
+        sum.strips(simd, block.panels(), room);
+    }
+    if !bias.is_empty() {
+        (sum.input, sum.inputs, sum.output, sum.ones) = (0, 1, 0, true);
+        let panels = bias.len() / LANES;
+        sum.ones(simd, panels, Room { tiles, strips, grads: bias, ahead: &mut Ahead::none() });
     }
 }
 
-struct Sum<'a, 's, F> {
-    block: &'s WeightBlock,
-    panel: usize,
-    shards: usize,
-    /// Shards of a group, a power of two.
-    group: usize,
-    /// The first shard: it tells how x and dy lie.
-    first: (Rows<'a>, Rows<'a>),
-    shard: &'s F,
+/// The sum over the shards, strip after strip.
+struct Sum<'a, F> {
+    shards: Shards<'a, F>,
+    /// The first input, how many there are, and the first output.
+    input: usize,
+    inputs: usize,
+    output: usize,
+    /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
+    ones: bool,
 }
 
-impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
-    /// NV panels, group after group; a group's sum waits strip by strip until its sibling is done.
+impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, F> {
+    /// The strips of `panels` panels of outputs.
     #[inline(always)]
-    fn strip<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, mut room: Room) -> usize {
-        let groups = self.shards.div_ceil(self.group);
-        for index in 0..groups {
-            let first = index * self.group;
-            let count = self.group.min(self.shards - first);
-            let mut leaves = [Leaf { x: &[], dy: &[], rows: 0 }; GROUP_SHARDS];
-            for (s, leaf) in (first..first + count).zip(&mut leaves) {
-                *leaf = self.leaf(s);
-            }
+    fn strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
+        let tall = self.shards.long(LONG_SHARD) && self.inputs >= TALL;
+        let mut panel = 0;
+        while panel < panels {
+            let room = room.from(panel * self.inputs * LANES);
+            panel += match panels - panel {
+                2.. if wide::<S>() && tall => self.strip::<S, TALL, 2>(simd, panel, room),
+                2.. if wide::<S>() => self.strip::<S, 6, 2>(simd, panel, room),
+                _ if wide::<S>() => self.strip::<S, TALL, 1>(simd, panel, room),
+                _ => self.strip::<S, 6, 1>(simd, panel, room),
+            };
+        }
+    }
+
+    /// The strips of a bias.
+    #[inline(always)]
+    fn ones<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
+        let mut panel = 0;
+        while panel < panels {
+            let room = room.from(panel * LANES);
+            panel += match panels - panel {
+                4.. => self.strip::<S, 1, 4>(simd, panel, room),
+                2.. => self.strip::<S, 1, 2>(simd, panel, room),
+                _ => self.strip::<S, 1, 1>(simd, panel, room),
+            };
+        }
+    }
+
+    /// Exchanges the roles of x and dy, of inputs and outputs, of which there are `outputs`.
+    fn swap(&mut self, outputs: usize) {
+        self.shards.swap();
+        (self.input, self.output, self.inputs) = (self.output, self.input, outputs);
+    }
+
+    /// NV panels, group after group; a group's sum waits strip by strip until its sibling is done.
+    /// Returns NV.
+    #[inline(always)]
+    fn strip<S: Simd, const MR: usize, const NV: usize>(
+        &mut self,
+        simd: S,
+        panel: usize,
+        mut room: Room,
+    ) -> usize {
+        for index in 0..self.shards.groups() {
+            let next = if MR == TALL && NV == 2 { self.shards.x_after(index) } else { &[] };
             let group = Group {
                 index,
-                last: index + 1 == groups,
-                leaves: &leaves[..count],
-                strides: (self.first.0.stride, self.first.1.stride),
-                input: self.block.inputs.start,
-                output: self.block.outputs.start + self.panel * LANES,
-                next: if MR == TALL { self.leaf((first + count) % self.shards).x } else { &[] },
+                last: index + 1 == self.shards.groups(),
+                strides: self.shards.strides,
+                leaves: self.shards.group(index),
+                ones: self.ones,
+                input: self.input,
+                output: self.output + panel * LANES,
+                next,
             };
-            self.column::<S, MR, NV>(simd, group, &mut room);
+            column::<S, MR, NV>(simd, self.inputs, group, &mut room);
         }
         NV
     }
+}
 
-    #[inline(always)]
-    fn leaf(&self, s: usize) -> Leaf<'a> {
-        let (x, dy) = if s == 0 { self.first } else { (self.shard)(s) };
-        Leaf { x: x.data, dy: dy.data, rows: dy.rows }
+#[inline(always)]
+fn column<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    inputs: usize,
+    group: Group,
+    room: &mut Room,
+) {
+    let mut i = tiles::<S, MR, NV>(simd, 0..inputs, group, room);
+    if MR > 4 {
+        i = tiles::<S, 4, NV>(simd, i..inputs, group, room);
     }
+    if MR > 2 {
+        i = tiles::<S, 2, NV>(simd, i..inputs, group, room);
+    }
+    if MR > 1 {
+        tiles::<S, 1, NV>(simd, i..inputs, group, room);
+    }
+}
 
-    #[inline(always)]
-    fn column<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        simd: S,
-        group: Group,
-        room: &mut Room,
-    ) {
-        let mut i = self.tiles::<S, MR, NV>(simd, 0, group, room);
-        if MR > 4 {
-            i = self.tiles::<S, 4, NV>(simd, i, group, room);
-        }
-        if MR > 2 {
-            i = self.tiles::<S, 2, NV>(simd, i, group, room);
-        }
-        if MR > 1 {
-            self.tiles::<S, 1, NV>(simd, i, group, room);
-        }
+/// As many tiles of MR inputs as fit; returns where they end. A function of its own for each height:
+/// one frame, which stays small without optimization too.
+#[inline(always)]
+fn tiles<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    inputs: Range<usize>,
+    group: Group,
+    room: &mut Room,
+) -> usize {
+    if inputs.len() < MR {
+        return inputs.start;
     }
-
-    /// Tiles of MR inputs from input `i` of the block on; returns where they end. A function of its
-    /// own for each height: one frame, which stays small without optimization too.
-    #[inline(always)]
-    fn tiles<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        simd: S,
-        mut i: usize,
-        group: Group,
-        room: &mut Room,
-    ) -> usize {
-        let inputs = self.block.inputs.len();
-        if i + MR > inputs {
-            return i;
-        }
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                while i + MR <= inputs {
-                    tile::<S, MR, NV>(simd, (i, inputs), &group, room);
-                    i += MR;
-                }
-                i
-            },
-        )
-    }
+    simd.vectorize(
+        #[inline(always)]
+        || {
+            let mut i = inputs.start;
+            while i + MR <= inputs.end {
+                tile::<S, MR, NV>(simd, (i, inputs.end), &group, room);
+                i += MR;
+            }
+            i
+        },
+    )
 }
 
 #[cfg(test)]
@@ -224,15 +230,15 @@ mod tests {
         for level in levels() {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
             let mut grads = vec![f32::NAN; layout.weights_len()];
+            let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
             for b in (0..layout.blocks()).map(|b| layout.block(b)) {
+                let last = b.weights.end == grads.len();
+                let bias = if last { &mut bias[..] } else { &mut [] };
                 let grads = &mut grads[b.weights.clone()];
                 dispatch_at!(level, simd =>
-                    weight_grad(simd, &b, shard_rows.len(), shard, &mut scratch, grads,
+                    weight_grad(simd, &b, (shard_rows.len(), shard), &mut scratch, (grads, bias),
                         &mut Ahead::slices([&x, &[1.0], &[], &dy, &x])));
             }
-            let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
-            dispatch_at!(level, simd => bias_grad(simd, outputs, shard_rows.len(),
-                |s| shard(s).1, &mut scratch, &mut bias));
             for o in 0..outputs {
                 let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dys.row(r)[o]).sum();
                 let leaves: Vec<f32> = (0..shard_rows.len()).map(sum).collect();

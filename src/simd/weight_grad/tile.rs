@@ -2,6 +2,7 @@
 
 use fearless_simd::{Simd, SimdBase, f32x16};
 
+use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::panels::STRIP;
@@ -15,6 +16,12 @@ const AHEAD_PAIRS: usize = 12;
 /// Inputs of the tallest tile.
 pub(super) const TALL: usize = 12;
 
+/// Registers of sums of a tile over a group of shards; only the tallest tile has more, for one shard.
+pub(super) const SHORT: usize = 12;
+
+/// Most nodes that a tile adds up.
+pub(super) const NODES: usize = 8;
+
 /// Where to write, and what will be wanted soon.
 pub(super) struct Room<'r, 'a> {
     /// Scratch for tiles and for strips.
@@ -24,12 +31,13 @@ pub(super) struct Room<'r, 'a> {
     pub ahead: &'r mut Ahead<'a>,
 }
 
-/// A shard's rows.
-#[derive(Clone, Copy)]
-pub(super) struct Leaf<'a> {
-    pub x: &'a [f32],
-    pub dy: &'a [f32],
-    pub rows: usize,
+impl<'a> Room<'_, 'a> {
+    /// The same for gradients from `start` on.
+    #[inline(always)]
+    pub fn from(&mut self, start: usize) -> Room<'_, 'a> {
+        let grads = &mut self.grads[start..];
+        Room { tiles: self.tiles, strips: self.strips, grads, ahead: self.ahead }
+    }
 }
 
 /// Where a group of shards stands.
@@ -39,6 +47,8 @@ pub(super) struct Group<'a, 'l> {
     pub last: bool,
     pub leaves: &'l [Leaf<'a>],
     pub strides: (usize, usize),
+    /// Whether x is all ones, and not read.
+    pub ones: bool,
     /// The block's first input and the strip's first output.
     pub input: usize,
     pub output: usize,
@@ -75,9 +85,8 @@ impl<'a> Group<'a, '_> {
     }
 }
 
-/// Inputs `i..i + MR` of the block by NV panels of outputs. Two shards are added in registers where
-/// these are enough for both; the sum of 2^l such nodes waits in level l of the scratch until its
-/// sibling is done.
+/// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l groups waits in level l of
+/// the scratch until its sibling is done.
 #[inline(always)]
 pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -94,34 +103,10 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
         group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
         wanted = group.next_rows(i);
     }
-    let level = |l: usize| l * MR * NV * LANES..(l + 1) * MR * NV * LANES;
-    let at_once = if wide::<S>() && MR * NV <= 12 { 2 } else { 1 };
-    let mut rest = group.leaves;
-    let mut node = 0_usize;
-    let mut acc = loop {
-        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0], wanted);
-        if at_once == 2 && rest.len() > 1 {
-            let right = chain::<S, MR, NV>(simd, i, group, &rest[1], &[]);
-            for m in 0..MR {
-                for v in 0..NV {
-                    acc[m][v] += right[m][v];
-                }
-            }
-        }
-        if rest.len() <= at_once {
-            break acc;
-        }
-        let done = node.trailing_ones() as usize;
-        for l in 0..done {
-            add(simd, &mut acc, &tiles[level(l)], MR);
-        }
-        store(&acc, &mut tiles[level(done)], MR);
-        rest = &rest[at_once..];
-        node += 1;
+    let mut acc = match MR * NV > SHORT {
+        true => chain::<S, MR, NV>(simd, i, group, &group.leaves[0], wanted),
+        false => leaves::<S, MR, NV>(simd, i, group, tiles),
     };
-    for l in set_bits(node) {
-        add(simd, &mut acc, &tiles[level(l)], MR);
-    }
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
         for l in set_bits(group.index) {
@@ -137,6 +122,47 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
+/// The tree over the shards of a group. Two of them are added in registers where these are enough for
+/// both.
+#[inline(always)]
+fn leaves<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    i: usize,
+    group: &Group,
+    tiles: &mut [f32],
+) -> [[f32x16<S>; NV]; MR] {
+    let at_once = if wide::<S>() { 2 } else { 1 };
+    let mut rest = group.leaves;
+    let mut node = 0;
+    let acc = loop {
+        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0], &[]);
+        if at_once == 2 && rest.len() > 1 {
+            let right = chain::<S, MR, NV>(simd, i, group, &rest[1], &[]);
+            for m in 0..MR {
+                for v in 0..NV {
+                    acc[m][v] += right[m][v];
+                }
+            }
+        }
+        if rest.len() <= at_once {
+            break acc;
+        }
+        store(&acc, &mut tiles[node * MR * NV * LANES..], MR);
+        rest = &rest[at_once..];
+        node += 1;
+    };
+    match node {
+        0 => acc,
+        1 => tree::<S, MR, NV, 2>(simd, tiles, acc),
+        2 => tree::<S, MR, NV, 3>(simd, tiles, acc),
+        3 => tree::<S, MR, NV, 4>(simd, tiles, acc),
+        4 => tree::<S, MR, NV, 5>(simd, tiles, acc),
+        5 => tree::<S, MR, NV, 6>(simd, tiles, acc),
+        6 => tree::<S, MR, NV, 7>(simd, tiles, acc),
+        _ => tree::<S, MR, NV, NODES>(simd, tiles, acc),
+    }
+}
+
 /// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. The tallest
 /// tiles ask for a line of `wanted` with each row.
 #[inline(always)]
@@ -148,7 +174,7 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
     mut wanted: &[f32],
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    if MR == 1 && group.strides.0 == 0 {
+    if MR == 1 && group.ones {
         for dy in leaf.dy.chunks_exact(group.strides.1) {
             let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
             for v in 0..NV {
@@ -158,17 +184,21 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
         return acc;
     }
     let input = group.input + i;
+    let (x_stride, dy_stride) = group.strides;
+    // Here, that the loop need not ask it of every row.
+    assert!(input <= x_stride && x_stride - input >= MR);
+    assert!(group.output <= dy_stride && dy_stride - group.output >= NV * LANES);
     let (mut xs, mut dys) = (leaf.x, leaf.dy);
     for _ in 0..leaf.rows {
-        let (x, below) = xs.split_at(group.strides.0);
+        let (x, below) = xs.split_at(x_stride);
         xs = below;
-        let (dy, below) = dys.split_at(group.strides.1);
+        let (dy, below) = dys.split_at(dy_stride);
         dys = below;
         if MR == TALL {
             wanted.first().map(prefetch);
-            wanted = wanted.get(group.strides.0..).unwrap_or(&[]);
+            wanted = wanted.get(x_stride..).unwrap_or(&[]);
         }
-        let left = &x[input..input + MR];
+        let left = &x[input..][..MR];
         let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
         let mut right = [f32x16::splat(simd, 0.0); NV];
         for v in 0..NV {
@@ -182,6 +212,39 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
         }
     }
     acc
+}
+
+/// The tree over N nodes, of which `acc` is the last. Only now are those before it loaded again: what
+/// was stored a few rows ago makes a load wait, and with it all that come after.
+#[inline(always)]
+fn tree<S: Simd, const MR: usize, const NV: usize, const N: usize>(
+    simd: S,
+    waiting: &[f32],
+    mut acc: [[f32x16<S>; NV]; MR],
+) -> [[f32x16<S>; NV]; MR] {
+    let waiting = &waiting.as_chunks::<LANES>().0[..(N - 1) * MR * NV];
+    for m in 0..MR {
+        for v in 0..NV {
+            let mut nodes = [acc[m][v]; N];
+            for n in 0..N - 1 {
+                nodes[n] = f32x16::load_array_ref(simd, &waiting[(n * NV + v) * MR + m]);
+            }
+            acc[m][v] = if N > 4 { four(&nodes, 0) + four(&nodes, 4) } else { four(&nodes, 0) };
+        }
+    }
+    acc
+}
+
+/// The tree over up to four nodes from `n` on.
+#[inline(always)]
+fn four<S: Simd, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
+    if n + 2 < N { two(nodes, n) + two(nodes, n + 2) } else { two(nodes, n) }
+}
+
+/// The tree over up to two nodes from `n` on.
+#[inline(always)]
+fn two<S: Simd, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
+    if n + 1 < N { nodes[n] + nodes[n + 1] } else { nodes[n] }
 }
 
 /// The positions of a number's set bits, lowest first.
