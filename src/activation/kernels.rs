@@ -45,8 +45,10 @@ fn identity<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| x,
+        One(
+            #[inline(always)]
+            |x| x,
+        ),
         #[inline(always)]
         |_, dy| dy,
     );
@@ -58,8 +60,7 @@ fn sigmoid<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| simd::sigmoid(simd, x),
+        Sigmoid,
         #[inline(always)]
         |y, dy| dy * (y * (-y + 1.0)),
     );
@@ -71,10 +72,9 @@ fn tanh<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
+        Tanh,
         #[inline(always)]
-        |x| simd::tanh(simd, x),
-        #[inline(always)]
-        |y, dy| dy * (-y).fma(y, 1.0),
+        |y, dy| simd::tanh_gradient(simd, y, dy),
     );
 }
 
@@ -84,8 +84,10 @@ fn relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| simd::relu(simd, x),
+        One(
+            #[inline(always)]
+            |x| simd::relu(simd, x),
+        ),
         #[inline(always)]
         |y, dy| simd::relu_gradient(simd, y, dy),
     );
@@ -97,8 +99,10 @@ fn leaky_relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, slope: f32) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| x.simd_gt(0.0).select(x, x * slope),
+        One(
+            #[inline(always)]
+            |x: f32x16<S>| x.simd_gt(0.0).select(x, x * slope),
+        ),
         #[inline(always)]
         |y, dy| y.simd_gt(0.0).select(dy, dy * slope),
     );
@@ -111,11 +115,14 @@ fn elu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, alpha: f32) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| {
-            let below = x.simd_gt(0.0).select(zero, x);
-            x.simd_gt(0.0).select(x, simd::expm1_nonpositive(simd, below) * alpha)
-        },
+        One(
+            #[inline(always)]
+            |x: f32x16<S>| {
+                let below = x.simd_gt(0.0).select(zero, x);
+                let [y] = simd::expm1_nonpositive(simd, [below]);
+                x.simd_gt(0.0).select(x, y * alpha)
+            },
+        ),
         #[inline(always)]
         |y, dy| y.simd_gt(0.0).select(dy, dy * (y + alpha)),
     );
@@ -127,8 +134,10 @@ fn gelu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| x * simd::normal(simd, x).0,
+        One(
+            #[inline(always)]
+            |x| x * simd::normal(simd, x).0,
+        ),
         #[inline(always)]
         |x, dy| {
             let (cdf, density) = simd::normal(simd, x);
@@ -143,11 +152,10 @@ fn silu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
-        #[inline(always)]
-        |x| x * simd::sigmoid(simd, x),
+        Silu,
         #[inline(always)]
         |x, dy| {
-            let s = simd::sigmoid(simd, x);
+            let [s] = simd::sigmoid(simd, [x]);
             dy * (s * x.fma(-s + 1.0, 1.0))
         },
     );
@@ -160,11 +168,62 @@ fn softplus<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
         simd,
         pass,
         out,
+        One(
+            #[inline(always)]
+            |x| simd::softplus(simd, x),
+        ),
         #[inline(always)]
-        |x| simd::softplus(simd, x),
-        #[inline(always)]
-        |y, dy| dy * -simd::expm1_nonpositive(simd, -y),
+        |y, dy| dy * -simd::expm1_nonpositive(simd, [-y])[0],
     );
+}
+
+/// A function of single elements, of some vectors at once.
+trait Function<S: Simd> {
+    fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N];
+}
+
+/// One vector after the other.
+struct One<F>(F);
+
+impl<S: Simd, F: Fn(f32x16<S>) -> f32x16<S>> Function<S> for One<F> {
+    #[inline(always)]
+    fn of<const N: usize>(&self, _simd: S, mut x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+        for x in &mut x {
+            *x = self.0(*x);
+        }
+        x
+    }
+}
+
+struct Sigmoid;
+
+impl<S: Simd> Function<S> for Sigmoid {
+    #[inline(always)]
+    fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+        simd::sigmoid(simd, x)
+    }
+}
+
+struct Tanh;
+
+impl<S: Simd> Function<S> for Tanh {
+    #[inline(always)]
+    fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+        simd::tanh(simd, x)
+    }
+}
+
+struct Silu;
+
+impl<S: Simd> Function<S> for Silu {
+    #[inline(always)]
+    fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+        let mut y = simd::sigmoid(simd, x);
+        for i in 0..N {
+            y[i] *= x[i];
+        }
+        y
+    }
 }
 
 /// Runs over the panels of every row: `f` from input to output, `df` from `v` and the
@@ -175,36 +234,36 @@ fn each<S: Simd>(
     simd: S,
     pass: Pass<'_>,
     out: RowsMut<'_>,
-    f: impl Fn(f32x16<S>) -> f32x16<S>,
+    f: impl Function<S>,
     df: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
     let (stride, panels) = (out.stride / LANES, out.cols.div_ceil(LANES));
-    let out = out.data.as_chunks_mut::<LANES>().0.chunks_exact_mut(stride);
+    let data = out.data.as_chunks_mut::<LANES>().0;
+    // Rows without panels of padding between them are one.
+    let row = if panels == stride { data.len().max(1) } else { stride };
+    let panels = if panels == stride { row } else { panels };
+    let out = data.chunks_exact_mut(row);
     match pass {
         Pass::InPlace => simd.vectorize(
             #[inline(always)]
             || {
                 for row in out {
-                    for y in &mut row[..panels] {
-                        f(f32x16::load_array_ref(simd, y)).store_array(y);
-                    }
+                    forward(simd, &f, None, &mut row[..panels]);
                 }
             },
         ),
         Pass::Forward { x } => simd.vectorize(
             #[inline(always)]
             || {
-                for (from, to) in x.as_chunks::<LANES>().0.chunks_exact(stride).zip(out) {
-                    for (x, y) in from[..panels].iter().zip(to) {
-                        f(f32x16::load_array_ref(simd, x)).store_array(y);
-                    }
+                for (from, to) in x.as_chunks::<LANES>().0.chunks_exact(row).zip(out) {
+                    forward(simd, &f, Some(&from[..panels]), &mut to[..panels]);
                 }
             },
         ),
         Pass::Backward { v } => simd.vectorize(
             #[inline(always)]
             || {
-                for (from, to) in v.as_chunks::<LANES>().0.chunks_exact(stride).zip(out) {
+                for (from, to) in v.as_chunks::<LANES>().0.chunks_exact(row).zip(out) {
                     for (v, dy) in from[..panels].iter().zip(to) {
                         let v = f32x16::load_array_ref(simd, v);
                         df(v, f32x16::load_array_ref(simd, dy)).store_array(dy);
@@ -213,4 +272,45 @@ fn each<S: Simd>(
             },
         ),
     }
+}
+
+/// Writes the function of `x`, or of what stands in `y`: as many vectors at once as registers hold.
+#[inline(always)]
+fn forward<S: Simd>(
+    simd: S,
+    f: &impl Function<S>,
+    x: Option<&[[f32; LANES]]>,
+    y: &mut [[f32; LANES]],
+) {
+    let mut start = 0;
+    if simd::wide::<S>() {
+        start = vectors::<S, _, 4>(simd, f, x, y, start);
+    }
+    start = vectors::<S, _, 2>(simd, f, x, y, start);
+    vectors::<S, _, 1>(simd, f, x, y, start);
+}
+
+/// N vectors at a time from `start` on; returns where they end.
+#[inline(always)]
+fn vectors<S: Simd, F: Function<S>, const N: usize>(
+    simd: S,
+    f: &F,
+    x: Option<&[[f32; LANES]]>,
+    y: &mut [[f32; LANES]],
+    mut start: usize,
+) -> usize {
+    while start + N <= y.len() {
+        let from = &x.unwrap_or(y)[start..][..N];
+        let mut v = [f32x16::splat(simd, 0.0); N];
+        for i in 0..N {
+            v[i] = f32x16::load_array_ref(simd, &from[i]);
+        }
+        let v = f.of(simd, v);
+        let to = &mut y[start..][..N];
+        for i in 0..N {
+            v[i].store_array(&mut to[i]);
+        }
+        start += N;
+    }
+    start
 }

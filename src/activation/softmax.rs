@@ -34,7 +34,7 @@ fn softmax<S: Simd>(simd: S, y: RowsMut<'_>) {
         let max = max16(simd, max);
         let mut sum = f32x16::splat(simd, 0.0);
         for (p, y) in y.iter_mut().enumerate() {
-            let e = exp_nonpositive(simd, f32x16::load_array_ref(simd, y) - max);
+            let [e] = exp_nonpositive(simd, [f32x16::load_array_ref(simd, y) - max]);
             let e = row.keep(p, e, 0.0);
             sum += e;
             e.store_array(y);

@@ -143,7 +143,7 @@ pub struct Elementwise {
 }
 
 impl Elementwise {
-    /// About `values` values (a multiple of 16) between -8 and 0.
+    /// About `values` values (a multiple of 64) between -8 and 0.
     pub fn new(values: usize) -> Self {
         let n = padded(values);
         let x = filled(n, |i| (i % 1021) as f32 / 1021.0 * 8.0 - 8.0);
@@ -154,9 +154,13 @@ impl Elementwise {
     pub fn run(&mut self, function: Function) {
         let (x, y) = (&self.x[..], &mut self.y[..]);
         match function {
-            Function::Exp => dispatch!(s => map(s, x, y, |v| simd::exp_nonpositive(s, v))),
-            Function::Tanh => dispatch!(s => map(s, x, y, |v| simd::tanh(s, v))),
-            Function::Sigmoid => dispatch!(s => map(s, x, y, |v| simd::sigmoid(s, v))),
+            Function::Exp => {
+                dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::exp_nonpositive(s, v)))
+            }
+            Function::Tanh => dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::tanh(s, v))),
+            Function::Sigmoid => {
+                dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::sigmoid(s, v)))
+            }
             Function::AdamUpdate => {
                 let step = Optimizer::from(Adam::default()).prepare(9, 1e-3, Clip::None.scale(0.0));
                 let [a, b] = &mut self.slots;
@@ -168,10 +172,17 @@ impl Elementwise {
 }
 
 #[inline(always)]
-fn map<S: Simd>(simd: S, x: &[f32], y: &mut [f32], f: impl Fn(f32x16<S>) -> f32x16<S>) {
+fn map<S: Simd>(simd: S, x: &[f32], y: &mut [f32], f: impl Fn([f32x16<S>; 4]) -> [f32x16<S>; 4]) {
     let (x, y) = (x.as_chunks::<16>().0, y.as_chunks_mut::<16>().0);
-    for (x, y) in x.iter().zip(y) {
-        f(f32x16::load_array_ref(simd, x)).store_array(y);
+    for (x, y) in x.as_chunks::<4>().0.iter().zip(y.as_chunks_mut::<4>().0) {
+        let mut v = [f32x16::splat(simd, 0.0); 4];
+        for i in 0..4 {
+            v[i] = f32x16::load_array_ref(simd, &x[i]);
+        }
+        let v = f(v);
+        for i in 0..4 {
+            v[i].store_array(&mut y[i]);
+        }
     }
 }
 

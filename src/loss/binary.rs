@@ -60,7 +60,7 @@ fn panel<S: Simd>(
     weight: f32x16<S>,
 ) -> (f32x16<S>, f32x16<S>) {
     let zero = f32x16::splat(simd, 0.0);
-    let e = exp_nonpositive(simd, -z.abs());
+    let [e] = exp_nonpositive(simd, [-z.abs()]);
     let log = ln_1p_unit(simd, e);
     let large = f32x16::splat(simd, 1.0) / (e + 1.0);
     let small = e * large;

@@ -158,7 +158,7 @@ pub(super) fn one_hot<S: Simd>(
             for (p, z) in z.iter().enumerate() {
                 let d = row.keep(p, f32x16::load_array_ref(simd, z) - max, FAR_BELOW);
                 found = first_zero(found, p, d);
-                let e = exp_nonpositive(simd, d);
+                let [e] = exp_nonpositive(simd, [d]);
                 sum += e;
                 if let Some(grad) = &mut grad {
                     e.store_array(&mut grad[p]);
@@ -207,7 +207,7 @@ fn soft<S: Simd>(
             for (p, z) in z.iter().enumerate() {
                 let d = row.keep(p, f32x16::load_array_ref(simd, z) - max, FAR_BELOW);
                 found = first_zero(found, p, d);
-                let e = exp_nonpositive(simd, d);
+                let [e] = exp_nonpositive(simd, [d]);
                 let v = row.keep(p, target(&row, r, p), 0.0);
                 sum += e;
                 dot = v.fma(d, dot);

@@ -109,7 +109,7 @@ fn exponentials<S: Simd>(
         let here = f32x16::splat(simd, c as f32);
         own = class.simd_eq(here).select(d, own);
         found = (d.simd_eq(0.0) & found.simd_lt(0.0)).select(here, found);
-        *e = exp_nonpositive(simd, d);
+        [*e] = exp_nonpositive(simd, [d]);
         e.store_array(z);
     }
     for half in [4, 2, 1] {

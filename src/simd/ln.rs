@@ -29,7 +29,8 @@ const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
 /// e ln 2 + ln(1+f), for f as [`LN`] wants it.
 #[inline(always)]
 fn combine<S: Simd>(simd: S, f: f32x16<S>, e: f32x16<S>) -> f32x16<S> {
-    let tail = f.fma(horner(simd, f, &LN), -0.5);
+    let [p] = horner(simd, [f], &LN);
+    let tail = f.fma(p, -0.5);
     let low = e.fma(LN2_LO, f * f * tail);
     e.fma(LN2_HI, f + low)
 }
@@ -61,7 +62,7 @@ pub(crate) fn ln_1p_unit<S: Simd>(simd: S, u: f32x16<S>) -> f32x16<S> {
 /// ln(1 + exp(x)), without overflow.
 #[inline(always)]
 pub(crate) fn softplus<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let low = ln_1p_unit(simd, exp_nonpositive(simd, -x.abs()));
+    let low = ln_1p_unit(simd, exp_nonpositive(simd, [-x.abs()])[0]);
     x.simd_gt(0.0).select(x, f32x16::splat(simd, 0.0)) + low
 }
 

@@ -35,10 +35,11 @@ pub(crate) fn normal<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
     let a = a.simd_gt(14.5).select(f32x16::splat(simd, 14.5), a);
     let square = a * a;
     let rest = a.fma(a, -square);
-    let e = exp_nonpositive(simd, square * -0.5);
+    let [e] = exp_nonpositive(simd, [square * -0.5]);
     let e = (e * -0.5).fma(rest, e);
     let u = f32x16::splat(simd, K) / (a + K);
-    let tail = e * (u * horner(simd, u - 0.5, &TAIL));
+    let [p] = horner(simd, [u - 0.5], &TAIL);
+    let tail = e * (u * p);
     (x.simd_gt(0.0).select(-tail + 1.0, tail), e * DENSITY)
 }
 

@@ -182,7 +182,7 @@ impl Block {
     /// Runs the layers backward, down to the first one that learns.
     pub fn backward(&mut self, pass: &Pass) {
         for (index, op) in pass.plan.ops.iter().enumerate().rev() {
-            let Some(dx) = op.dx.filter(|_| !op.fused.backward) else { continue };
+            let Some(dx) = op.dx.filter(|_| op.fused.backward.is_none()) else { continue };
             self.grad_bounds[dx] = None;
             let layer = &pass.layers[op.layer];
             let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
@@ -203,8 +203,11 @@ impl Block {
             match &layer.kind {
                 Kind::Dense(_) => {
                     let transpose = &pass.transpose[layer.transpose.clone()];
-                    let relu = pass.plan.relu_before(index);
-                    let dx = (dx, if relu { Finish::WherePositive(x) } else { Finish::Sum });
+                    let finish = match pass.plan.slope_before(index) {
+                        Some(slope) => Finish::Gradient(slope, x),
+                        None => Finish::Sum,
+                    };
+                    let dx = (dx, finish);
                     *bound = Some(dense::backward(layer.layout(), transpose, dy, dx));
                 }
                 Kind::LayerNorm(_) => {

@@ -2,6 +2,7 @@
 
 use crate::Activation;
 use crate::layer::{Kind, Placed};
+use crate::simd::product::Slope;
 
 /// One layer's place in the way of the data. Buffers of values and of gradients are numbered apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +19,13 @@ pub(crate) struct Op {
     pub fused: Fused,
 }
 
-/// Passes of a ReLU that are parts of its neighbours' products.
+/// Passes of an activation that are parts of its neighbours' products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Fused {
-    /// Its forward pass, in that of the dense layer before.
+    /// A ReLU's forward pass, in that of the dense layer before.
     pub forward: bool,
-    /// Its backward pass, in that of the dense layer after.
-    pub backward: bool,
+    /// The backward pass, in that of the dense layer after.
+    pub backward: Option<Slope>,
 }
 
 /// Layers in order, with the width of every buffer.
@@ -76,14 +77,18 @@ impl Plan {
         let dense = |op: &Op| matches!(layers[op.layer].kind, Kind::Dense(_));
         for index in 0..self.ops.len() {
             let op = &self.ops[index];
-            if matches!(layers[op.layer].kind, Kind::Activation(Activation::Relu)) {
-                let before = index.checked_sub(1).map(|before| &self.ops[before]);
-                let after = self.ops.get(index + 1);
-                self.ops[index].fused = Fused {
-                    forward: op.x == op.y && before.is_some_and(dense),
-                    backward: after.is_some_and(|after| dense(after) && after.dx.is_some()),
-                };
-            }
+            let slope = match layers[op.layer].kind {
+                Kind::Activation(Activation::Relu) => Slope::Relu,
+                Kind::Activation(Activation::Tanh) => Slope::Tanh,
+                _ => continue,
+            };
+            let before = index.checked_sub(1).map(|before| &self.ops[before]);
+            let after = self.ops.get(index + 1);
+            let backward = after.is_some_and(|after| dense(after) && after.dx.is_some());
+            self.ops[index].fused = Fused {
+                forward: slope == Slope::Relu && op.x == op.y && before.is_some_and(dense),
+                backward: backward.then_some(slope),
+            };
         }
     }
 
@@ -92,9 +97,9 @@ impl Plan {
         self.ops.get(index + 1).is_some_and(|op| op.fused.forward)
     }
 
-    /// Whether the ReLU before op `index` is part of its backward pass.
-    pub fn relu_before(&self, index: usize) -> bool {
-        index > 0 && self.ops[index - 1].fused.backward
+    /// What stands before op `index` and has its derivative in this one's backward pass.
+    pub fn slope_before(&self, index: usize) -> Option<Slope> {
+        self.ops[..index].last().and_then(|op| op.fused.backward)
     }
 }
 
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_relu_between_dense_layers_is_part_of_both() {
+    fn only_activations_beside_dense_layers_are_parts_of_them() {
         let builder = Sequential::builder(4)
             .activation(Activation::Relu)
             .dense(8, Activation::Relu)
@@ -143,8 +148,9 @@ mod tests {
         let plan = Plan::new(&model.layers, model.layers.len(), true);
         let fused: Vec<_> =
             plan.ops.iter().map(|op| (op.fused.forward, op.fused.backward)).collect();
-        let (none, both, forward) = ((false, false), (true, true), (true, false));
-        assert_eq!(fused, [none, none, both, none, none, none, forward, none, none, forward]);
+        let (none, forward) = ((false, None), (true, None));
+        let (both, tanh) = ((true, Some(Slope::Relu)), (false, Some(Slope::Tanh)));
+        assert_eq!(fused, [none, none, both, none, tanh, none, forward, none, none, forward]);
     }
 
     #[test]

@@ -4,13 +4,13 @@ mod tile;
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, SimdBase};
+use fearless_simd::Simd;
 
 use self::tile::{Beside, Column, tile};
-pub(crate) use self::tile::{Finish, Start};
+pub(crate) use self::tile::{Finish, Slope, Start};
 use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
-use crate::simd::Ahead;
+use crate::simd::{Ahead, wide};
 
 /// Most of the summed dimension that a tile goes through at once. Panels come from the second cache
 /// as fast as from the first, and every stop to store and load a tile costs 45 cycles: with 240,
@@ -97,12 +97,6 @@ fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, beside: &mut
             (_, false) => column::<S, 6, 1, false>(simd, a, place, panel, c, beside),
         };
     }
-}
-
-/// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
-#[inline(always)]
-pub(super) fn wide<S: Simd>() -> bool {
-    <S::f32s as SimdBase<S>>::LEN == LANES
 }
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
@@ -254,10 +248,13 @@ mod tests {
                 let (sums, bound) = run(Finish::Sum);
                 assert!(bound >= largest(&sums) && bound <= 2.0 * largest(&sums));
                 let (positive, _) = run(Finish::Relu);
-                let (masked, _) = run(Finish::WherePositive(before));
+                let (masked, _) = run(Finish::Gradient(Slope::Relu, before));
+                let (flattened, _) = run(Finish::Gradient(Slope::Tanh, before));
                 for i in (0..sums.len()).filter(|i| i % stride(outputs) < outputs) {
                     assert_eq!(positive[i], sums[i].max(0.0));
-                    assert_eq!(masked[i], if before.data[i] > 0.0 { sums[i] } else { 0.0 });
+                    let y = before.data[i];
+                    assert_eq!(masked[i], if y > 0.0 { sums[i] } else { 0.0 });
+                    assert_eq!(flattened[i], sums[i] * (-y).mul_add(y, 1.0));
                 }
             }
         }

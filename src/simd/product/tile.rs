@@ -6,9 +6,9 @@ use fearless_simd::{Simd, SimdBase, f32x16, prelude::*, u32x16};
 
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
-use crate::simd::math::{relu, relu_gradient};
 use crate::simd::panels::Panel;
 use crate::simd::prefetch::{Ahead, Pair, prefetch_pair};
+use crate::simd::{relu, relu_gradient, tanh_gradient};
 
 /// The binary logarithm of the indices of the summed dimension from one pair of lines that is asked for
 /// to the next, where it is not the next panels'.
@@ -34,16 +34,22 @@ pub(crate) enum Finish<'a> {
     Sum,
     /// ReLU: what is not positive becomes zero.
     Relu,
-    /// The derivative of ReLU, whose outputs these are: a sum stays where the output is positive, and is
-    /// zero elsewhere.
-    WherePositive(Rows<'a>),
+    /// From the gradient by the outputs of a function, which are these, to that by its inputs.
+    Gradient(Slope, Rows<'a>),
+}
+
+/// A function whose derivative is part of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slope {
+    Relu,
+    Tanh,
 }
 
 impl<'a> Finish<'a> {
     /// The same for some of the rows.
     pub fn slice(self, rows: Range<usize>) -> Self {
         match self {
-            Self::WherePositive(outputs) => Self::WherePositive(outputs.slice(rows)),
+            Self::Gradient(slope, outputs) => Self::Gradient(slope, outputs.slice(rows)),
             other => other,
         }
     }
@@ -155,15 +161,14 @@ fn started<S: Simd, const MR: usize, const NV: usize>(
             }
         }
         Start::Kept => {
-            let mut rest = &*c.data;
-            for acc in &mut acc {
-                let (row, below) = rest.split_at(c.stride);
-                rest = below;
-                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[v] = f32x16::load_array_ref(simd, &lanes[v]);
-                }
-            }
+            beside(
+                simd,
+                (c.data, c.stride),
+                columns,
+                &mut acc,
+                #[inline(always)]
+                |kept, _| kept,
+            );
         }
     }
     acc
@@ -185,19 +190,49 @@ fn finished<S: Simd, const MR: usize, const NV: usize>(
                 *acc = relu(simd, *acc);
             }
         }
-        Finish::WherePositive(outputs) => {
-            let mut rest = &outputs.data[first * outputs.stride..];
-            for acc in &mut acc {
-                let (row, below) = rest.split_at(outputs.stride);
-                rest = below;
-                let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[v] = relu_gradient(simd, f32x16::load_array_ref(simd, &lanes[v]), acc[v]);
-                }
+        Finish::Gradient(slope, outputs) => {
+            let (stride, outputs) = (outputs.stride, &outputs.data[first * outputs.stride..]);
+            match slope {
+                Slope::Relu => beside(
+                    simd,
+                    (outputs, stride),
+                    columns,
+                    &mut acc,
+                    #[inline(always)]
+                    |y, sum| relu_gradient(simd, y, sum),
+                ),
+                Slope::Tanh => beside(
+                    simd,
+                    (outputs, stride),
+                    columns,
+                    &mut acc,
+                    #[inline(always)]
+                    |y, sum| tanh_gradient(simd, y, sum),
+                ),
             }
         }
     }
     acc
+}
+
+/// Puts `f(y, sum)` in place of each sum, where y is what stands in its place in `rows`.
+#[inline(always)]
+fn beside<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    (rows, stride): (&[f32], usize),
+    columns: &Range<usize>,
+    acc: &mut [[f32x16<S>; NV]; MR],
+    f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
+) {
+    let mut rest = rows;
+    for acc in acc {
+        let (row, below) = rest.split_at(stride);
+        rest = below;
+        let lanes = row[columns.clone()].as_chunks::<LANES>().0;
+        for v in 0..NV {
+            acc[v] = f(f32x16::load_array_ref(simd, &lanes[v]), acc[v]);
+        }
+    }
 }
 
 /// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`

@@ -4,7 +4,7 @@ use fearless_simd::Simd;
 
 use super::tile::NODES;
 use crate::rows::Rows;
-use crate::simd::product::wide;
+use crate::simd::wide;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards

@@ -7,7 +7,7 @@ use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::panels::STRIP;
 use crate::simd::prefetch::{Ahead, prefetch, prefetch_pair};
-use crate::simd::product::wide;
+use crate::simd::wide;
 
 /// Pairs of lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900
 /// lines, within the tiles of 128 rows.
