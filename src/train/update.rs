@@ -77,7 +77,8 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`.
+    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`, which is
+    /// written soon.
     pub fn gradient(
         &self,
         unit: &Unit,

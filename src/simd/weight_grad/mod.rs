@@ -41,7 +41,7 @@ pub(crate) fn scratch_len(shards: usize) -> usize {
 /// # Shapes
 /// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
 /// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
-/// asked for.
+/// asked for, to be written.
 #[inline(always)]
 pub(crate) fn weight_grad<'a, S: Simd>(
     simd: S,

@@ -6,7 +6,7 @@ use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::panels::STRIP;
-use crate::simd::prefetch::{Ahead, prefetch, prefetch_pair};
+use crate::simd::prefetch::{Ahead, prefetch, prefetch_pair_to_write};
 use crate::simd::wide;
 
 /// Pairs of lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900
@@ -96,7 +96,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
 ) {
     let Room { tiles, strips, grads, ahead } = room;
     for pair in ahead.take(AHEAD_PAIRS) {
-        prefetch_pair(pair);
+        prefetch_pair_to_write(pair);
     }
     let mut wanted = &[][..];
     if MR == TALL && NV == 2 {
