@@ -77,8 +77,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`, which is
-    /// written soon.
+    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`.
     pub fn gradient(
         &self,
         unit: &Unit,
@@ -293,7 +292,10 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
         let grads = &mut grads[..part.params.len()];
         timer.time(Phase::Reduce, || {
             let [a, b, c] = &part.slots;
-            let mut ahead = Ahead::slices([part.params, a, b, c, part.transpose]);
+            // Every core has just read all parameters, the state is this one's own.
+            let (params, transpose) = ((&*part.params, true), (&*part.transpose, true));
+            let slices = [params, (a, false), (b, false), (c, false), transpose];
+            let mut ahead = Ahead::slices(slices);
             batch.gradient(unit, part.params, &mut ahead, (scratch, grads));
         });
         timer.time(Phase::Update, || {

@@ -41,7 +41,7 @@ pub(crate) fn scratch_len(shards: usize) -> usize {
 /// # Shapes
 /// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
 /// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
-/// asked for, to be written.
+/// asked for.
 #[inline(always)]
 pub(crate) fn weight_grad<'a, S: Simd>(
     simd: S,
@@ -239,7 +239,7 @@ mod tests {
                 let grads = &mut grads[b.weights.clone()];
                 dispatch_at!(level, simd =>
                     weight_grad(simd, &b, (shard_rows.len(), shard), &mut scratch, (grads, bias),
-                        &mut Ahead::slices([&x, &[1.0], &[], &dy, &x])));
+                        &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));
             }
             for o in 0..outputs {
                 let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dys.row(r)[o]).sum();

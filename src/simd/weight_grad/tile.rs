@@ -6,7 +6,7 @@ use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::panels::STRIP;
-use crate::simd::prefetch::{Ahead, prefetch, prefetch_pair_to_write};
+use crate::simd::prefetch::{Ahead, prefetch};
 use crate::simd::wide;
 
 /// Pairs of lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900
@@ -95,9 +95,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, ahead } = room;
-    for pair in ahead.take(AHEAD_PAIRS) {
-        prefetch_pair_to_write(pair);
-    }
+    ahead.ask(AHEAD_PAIRS);
     let mut wanted = &[][..];
     if MR == TALL && NV == 2 {
         group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
