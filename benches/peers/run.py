@@ -28,6 +28,7 @@ PEERS = {
     "pytorch": ("pytorch.py", ["eager", "compile"]),
     "pytorch-bfloat16": ("pytorch.py", ["bfloat16"]),
     "scikit-learn": ("sklearn_mlp.py", ["default"]),
+    "rustyml": ("rustyml", ["default"]),  # a folder: a Rust program of its own
 }
 
 
@@ -57,14 +58,15 @@ def read_options():
     return options
 
 
-def build():
-    """Builds the throughput example for this machine's processor, as its peers are, and returns where
-    it lies. RUSTFLAGS from outside go before ours."""
-    command = ["cargo", "build", "--release", "--example", "throughput", "--package", "unisono"]
-    command += ["--target-dir", "target/native", "--message-format", "json-render-diagnostics"]
+def build(folder, *what):
+    """Builds a program for this machine's processor, as other peers' kernels are, and returns where it
+    lies. RUSTFLAGS from outside take the place of ours."""
+    command = ["cargo", "build", "--release", *what]
+    command += ["--target-dir", str(ROOT / "target" / "native")]
+    command += ["--message-format", "json-render-diagnostics"]
     environment = {"RUSTFLAGS": "-C target-cpu=native", **os.environ}
     output = subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return [message["executable"] for message in messages if message.get("executable")][-1]
@@ -96,6 +98,19 @@ def unisono(program, name, epochs, threads=None):
     return command + (["--threads", str(threads)] if threads else [])
 
 
+def peer_command(options, peer, variant, threads, name):
+    """The command line of a peer on a workload."""
+    script, _ = PEERS[peer]
+    setup = ["--threads", str(threads), "--seconds", str(options.seconds)]
+    if script.endswith(".py"):
+        command = [options.python, str(HERE / script), "--workload", name, "--variant", variant]
+        return command + setup
+    workload = WORKLOADS[name]
+    command = [options.programs[peer], "--layers", ",".join(map(str, workload.layers))]
+    command += ["--activation", workload.activation, "--task", workload.task]
+    return command + ["--batch", str(workload.batch), "--rows", str(workload.rows)] + setup
+
+
 class Contest:
     """One workload: who takes part, in their fastest setup, and what they reached."""
 
@@ -120,13 +135,10 @@ class Contest:
         self.commands["unisono"] = unisono(program, self.name, epochs)
 
     def prepare_peer(self, peer):
-        script, variants = PEERS[peer]
         best, errors = None, []
-        for variant in variants:
+        for variant in PEERS[peer][1]:
             for threads in self.options.threads:
-                command = [self.options.python, str(HERE / script), "--workload", self.name]
-                command += ["--variant", variant, "--threads", str(threads)]
-                command += ["--seconds", str(self.options.seconds)]
+                command = peer_command(self.options, peer, variant, threads, self.name)
                 found, error = reading(command, self.options.timeout)
                 if error:
                     errors.append(f"{variant}: {error}")
@@ -208,7 +220,9 @@ def table(options, contests, facts):
 
 def main():
     options = read_options()
-    program = build()
+    program = build(ROOT, "--example", "throughput", "--package", "unisono")
+    scripts = {peer: PEERS[peer][0] for peer in options.peers if not PEERS[peer][0].endswith(".py")}
+    options.programs = {peer: build(HERE / folder) for peer, folder in scripts.items()}
     contests = []
     for name in options.workloads:
         print(f"{name}: choosing everyone's fastest setup", file=sys.stderr)

@@ -154,6 +154,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, F> {
     }
 }
 
+/// All inputs by NV panels of outputs, over a group of shards.
 #[inline(always)]
 fn column<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -269,6 +270,15 @@ mod tests {
             check(&[5, 5, 4], inputs, outputs);
             check(&[70; 7], inputs, outputs);
             check(&[33, 32, 33, 33, 32, 33, 32], inputs, outputs);
+        }
+        // Every number of nodes, one group of them and more; and layers of few outputs.
+        for shards in [10, 13, 15, 16, 17, 31, 40] {
+            check(&vec![3; shards], 20, 35);
+        }
+        for (inputs, outputs) in [(32, 1), (45, 12), (100, 10), (300, 4)] {
+            check(&[5, 5, 4], inputs, outputs);
+            check(&[4; 16], inputs, outputs);
+            check(&[50; 5], inputs, outputs);
         }
     }
 }
