@@ -1,5 +1,7 @@
 //! Each function with its derivative beside it, on sixteen lanes.
 
+use std::ops::Range;
+
 use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
 use super::{Activation, softmax};
@@ -238,31 +240,21 @@ fn each<S: Simd>(
     df: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
     let (stride, panels) = (out.stride / LANES, out.cols.div_ceil(LANES));
-    let data = out.data.as_chunks_mut::<LANES>().0;
+    let out = out.data.as_chunks_mut::<LANES>().0;
     // Rows without panels of padding between them are one.
-    let row = if panels == stride { data.len().max(1) } else { stride };
-    let panels = if panels == stride { row } else { panels };
-    let out = data.chunks_exact_mut(row);
+    let (row, panels) = match panels == stride {
+        true => (out.len().max(1), out.len()),
+        false => (stride, panels),
+    };
     match pass {
-        Pass::InPlace => simd.vectorize(
-            #[inline(always)]
-            || {
-                for row in out {
-                    forward(simd, &f, None, &mut row[..panels]);
-                }
-            },
-        ),
-        Pass::Forward { x } => simd.vectorize(
-            #[inline(always)]
-            || {
-                for (from, to) in x.as_chunks::<LANES>().0.chunks_exact(row).zip(out) {
-                    forward(simd, &f, Some(&from[..panels]), &mut to[..panels]);
-                }
-            },
-        ),
+        Pass::InPlace => forward(simd, f, None, out, (row, panels)),
+        Pass::Forward { x } => {
+            forward(simd, f, Some(x.as_chunks::<LANES>().0), out, (row, panels));
+        }
         Pass::Backward { v } => simd.vectorize(
             #[inline(always)]
             || {
+                let out = out.chunks_exact_mut(row);
                 for (from, to) in v.as_chunks::<LANES>().0.chunks_exact(row).zip(out) {
                     for (v, dy) in from[..panels].iter().zip(to) {
                         let v = f32x16::load_array_ref(simd, v);
@@ -274,43 +266,53 @@ fn each<S: Simd>(
     }
 }
 
-/// Writes the function of `x`, or of what stands in `y`: as many vectors at once as registers hold.
+/// Writes the function of `x`, or of what stands in `y`: as many vectors at once as registers hold, and
+/// then what is left of each row.
 #[inline(always)]
 fn forward<S: Simd>(
     simd: S,
-    f: &impl Function<S>,
+    f: impl Function<S>,
     x: Option<&[[f32; LANES]]>,
     y: &mut [[f32; LANES]],
+    (row, panels): (usize, usize),
 ) {
-    let mut start = 0;
-    if simd::wide::<S>() {
-        start = vectors::<S, _, 4>(simd, f, x, y, start);
-    }
-    start = vectors::<S, _, 2>(simd, f, x, y, start);
-    vectors::<S, _, 1>(simd, f, x, y, start);
+    let fours = if simd::wide::<S>() { panels / 4 * 4 } else { 0 };
+    let pairs = panels / 2 * 2;
+    vectors::<S, _, 4>(simd, &f, x, y, (row, 0..fours));
+    vectors::<S, _, 2>(simd, &f, x, y, (row, fours..pairs));
+    vectors::<S, _, 1>(simd, &f, x, y, (row, pairs..panels));
 }
 
-/// N vectors at a time from `start` on; returns where they end.
+/// Some panels of every row, N at a time. A function of its own for each N: one frame, which stays small
+/// without optimization too.
 #[inline(always)]
 fn vectors<S: Simd, F: Function<S>, const N: usize>(
     simd: S,
     f: &F,
     x: Option<&[[f32; LANES]]>,
     y: &mut [[f32; LANES]],
-    mut start: usize,
-) -> usize {
-    while start + N <= y.len() {
-        let from = &x.unwrap_or(y)[start..][..N];
-        let mut v = [f32x16::splat(simd, 0.0); N];
-        for i in 0..N {
-            v[i] = f32x16::load_array_ref(simd, &from[i]);
-        }
-        let v = f.of(simd, v);
-        let to = &mut y[start..][..N];
-        for i in 0..N {
-            v[i].store_array(&mut to[i]);
-        }
-        start += N;
+    (row, panels): (usize, Range<usize>),
+) {
+    if panels.is_empty() {
+        return;
     }
-    start
+    simd.vectorize(
+        #[inline(always)]
+        || {
+            for first in (0..y.len()).step_by(row) {
+                for start in (first + panels.start..first + panels.end).step_by(N) {
+                    let from = &x.unwrap_or(y)[start..][..N];
+                    let mut v = [f32x16::splat(simd, 0.0); N];
+                    for i in 0..N {
+                        v[i] = f32x16::load_array_ref(simd, &from[i]);
+                    }
+                    let v = f.of(simd, v);
+                    let to = &mut y[start..][..N];
+                    for i in 0..N {
+                        v[i].store_array(&mut to[i]);
+                    }
+                }
+            }
+        },
+    );
 }
