@@ -296,23 +296,47 @@ fn vectors<S: Simd, F: Function<S>, const N: usize>(
     if panels.is_empty() {
         return;
     }
-    simd.vectorize(
-        #[inline(always)]
-        || {
-            for first in (0..y.len()).step_by(row) {
-                for start in (first + panels.start..first + panels.end).step_by(N) {
-                    let from = &x.unwrap_or(y)[start..][..N];
-                    let mut v = [f32x16::splat(simd, 0.0); N];
-                    for i in 0..N {
-                        v[i] = f32x16::load_array_ref(simd, &from[i]);
-                    }
-                    let v = f.of(simd, v);
-                    let to = &mut y[start..][..N];
-                    for i in 0..N {
-                        v[i].store_array(&mut to[i]);
+    let y = y.chunks_exact_mut(row);
+    match x {
+        None => simd.vectorize(
+            #[inline(always)]
+            || {
+                for y in y {
+                    for y in y[panels.clone()].as_chunks_mut::<N>().0 {
+                        *y = some(simd, f, y);
                     }
                 }
-            }
-        },
-    );
+            },
+        ),
+        Some(x) => simd.vectorize(
+            #[inline(always)]
+            || {
+                for (x, y) in x.chunks_exact(row).zip(y) {
+                    let to = y[panels.clone()].as_chunks_mut::<N>().0;
+                    for (x, y) in x[panels.clone()].as_chunks::<N>().0.iter().zip(to) {
+                        *y = some(simd, f, x);
+                    }
+                }
+            },
+        ),
+    }
+}
+
+/// The function of N vectors.
+#[inline(always)]
+fn some<S: Simd, const N: usize>(
+    simd: S,
+    f: &impl Function<S>,
+    x: &[[f32; LANES]; N],
+) -> [[f32; LANES]; N] {
+    let mut v = [f32x16::splat(simd, 0.0); N];
+    for i in 0..N {
+        v[i] = f32x16::load_array_ref(simd, &x[i]);
+    }
+    let v = f.of(simd, v);
+    let mut y = [[0.0; LANES]; N];
+    for i in 0..N {
+        v[i].store_array(&mut y[i]);
+    }
+    y
 }
