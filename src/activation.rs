@@ -9,8 +9,10 @@ use crate::{Error, Result};
 
 mod kernels;
 mod softmax;
+mod walk;
 
-use kernels::{Pass, run};
+use kernels::run;
+use walk::Pass;
 
 /// Shapes a layer's outputs, element by element, or row by row for [`Activation::Softmax`].
 ///

@@ -2,7 +2,7 @@
 
 use fearless_simd::{Simd, f32x16, prelude::*};
 
-use super::kernels::Pass;
+use super::walk::Pass;
 use crate::rows::{LANES, RowsMut};
 use crate::simd::Fma;
 use crate::simd::{LaneRow, exp_nonpositive, max16, sum16};

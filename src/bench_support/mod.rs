@@ -8,9 +8,10 @@ use std::hint::black_box;
 
 use fearless_simd::{Simd, SimdBase, f32x16};
 
+use crate::Activation;
 use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
-use crate::rows::{Rows, RowsMut, padded, stride};
+use crate::rows::{LANES, Rows, RowsMut, padded, stride};
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Finish, Start, product};
 use crate::simd::weight_grad::{scratch_len, weight_grad};
@@ -143,7 +144,7 @@ pub struct Elementwise {
 }
 
 impl Elementwise {
-    /// About `values` values (a multiple of 64) between -8 and 0.
+    /// About `values` values (a multiple of 16) between -8 and 0.
     pub fn new(values: usize) -> Self {
         let n = padded(values);
         let x = filled(n, |i| (i % 1021) as f32 / 1021.0 * 8.0 - 8.0);
@@ -153,14 +154,14 @@ impl Elementwise {
     /// Applies a function to every value; the optimizer takes the values as gradients.
     pub fn run(&mut self, function: Function) {
         let (x, y) = (&self.x[..], &mut self.y[..]);
+        let rows = x.len() / LANES;
+        let mut forward = |activation: Activation| {
+            activation.forward(Rows::of(x, rows, LANES), RowsMut::of(y, rows, LANES));
+        };
         match function {
-            Function::Exp => {
-                dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::exp_nonpositive(s, v)))
-            }
-            Function::Tanh => dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::tanh(s, v))),
-            Function::Sigmoid => {
-                dispatch!(s => map(s, x, y, #[inline(always)] |v| simd::sigmoid(s, v)))
-            }
+            Function::Tanh => forward(Activation::Tanh),
+            Function::Sigmoid => forward(Activation::Sigmoid),
+            Function::Exp => dispatch!(s => exp(s, x, y)),
             Function::AdamUpdate => {
                 let step = Optimizer::from(Adam::default()).prepare(9, 1e-3, Clip::None.scale(0.0));
                 let [a, b] = &mut self.slots;
@@ -172,17 +173,10 @@ impl Elementwise {
 }
 
 #[inline(always)]
-fn map<S: Simd>(simd: S, x: &[f32], y: &mut [f32], f: impl Fn([f32x16<S>; 4]) -> [f32x16<S>; 4]) {
-    let (x, y) = (x.as_chunks::<16>().0, y.as_chunks_mut::<16>().0);
-    for (x, y) in x.as_chunks::<4>().0.iter().zip(y.as_chunks_mut::<4>().0) {
-        let mut v = [f32x16::splat(simd, 0.0); 4];
-        for i in 0..4 {
-            v[i] = f32x16::load_array_ref(simd, &x[i]);
-        }
-        let v = f(v);
-        for i in 0..4 {
-            v[i].store_array(&mut y[i]);
-        }
+fn exp<S: Simd>(simd: S, x: &[f32], y: &mut [f32]) {
+    for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks_mut::<LANES>().0) {
+        let [e] = simd::exp_nonpositive(simd, [f32x16::load_array_ref(simd, x)]);
+        e.store_array(y);
     }
 }
 

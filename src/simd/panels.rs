@@ -189,11 +189,17 @@ impl<'a> Panel<'a> {
 
 /// Writes a block of weights into its transpose; the padding of the transpose is zeroed.
 pub(crate) fn transpose_block(block: &WeightBlock, weights: &[f32], transpose: &mut [f32]) {
-    dispatch!(simd => transpose_tiles(simd, block, weights, transpose));
+    dispatch!(simd => transpose_at(simd, block, weights, transpose));
 }
 
+/// The same at a level at hand.
 #[inline(always)]
-fn transpose_tiles<S: Simd>(simd: S, block: &WeightBlock, weights: &[f32], transpose: &mut [f32]) {
+pub(super) fn transpose_at<S: Simd>(
+    simd: S,
+    block: &WeightBlock,
+    weights: &[f32],
+    transpose: &mut [f32],
+) {
     let (inputs, outputs) = (block.inputs.len(), block.outputs.len());
     for (p, panel) in weights.chunks_exact(inputs * LANES).enumerate() {
         let outputs_here = (outputs - p * LANES).min(LANES);

@@ -21,9 +21,10 @@ pub(crate) fn prefetch_pair(pair: &Pair) {
     prefetch(&pair[LANES]);
 }
 
-/// Asks for both lines, which other cores hold and this one will write: where the program was built for processors that know how
-/// (`-C target-cpu=native`), other cores give up their copies meanwhile, and the first write need not
-/// wait for it. On two cores 784-128-10 trained 1.05 times as fast by it, 784-512-512-10 1.03 (Zen 5).
+/// Asks for both lines, which other cores hold and this one will write: where the program was built for
+/// processors that know how (`-C target-cpu=native`), other cores give up their copies meanwhile, and the
+/// first write need not wait for it. On two cores 784-128-10 trained 1.05 times as fast by it,
+/// 784-512-512-10 1.03 (Zen 5).
 #[inline(always)]
 fn prefetch_pair_to_write(pair: &Pair) {
     #[cfg(target_arch = "x86_64")]

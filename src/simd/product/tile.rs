@@ -161,7 +161,7 @@ fn started<S: Simd, const MR: usize, const NV: usize>(
             }
         }
         Start::Kept => {
-            beside(
+            with_rows(
                 simd,
                 (c.data, c.stride),
                 columns,
@@ -193,7 +193,7 @@ fn finished<S: Simd, const MR: usize, const NV: usize>(
         Finish::Gradient(slope, outputs) => {
             let (stride, outputs) = (outputs.stride, &outputs.data[first * outputs.stride..]);
             match slope {
-                Slope::Relu => beside(
+                Slope::Relu => with_rows(
                     simd,
                     (outputs, stride),
                     columns,
@@ -201,7 +201,7 @@ fn finished<S: Simd, const MR: usize, const NV: usize>(
                     #[inline(always)]
                     |y, sum| relu_gradient(simd, y, sum),
                 ),
-                Slope::Tanh => beside(
+                Slope::Tanh => with_rows(
                     simd,
                     (outputs, stride),
                     columns,
@@ -217,7 +217,7 @@ fn finished<S: Simd, const MR: usize, const NV: usize>(
 
 /// Puts `f(y, sum)` in place of each sum, where y is what stands in its place in `rows`.
 #[inline(always)]
-fn beside<S: Simd, const MR: usize, const NV: usize>(
+fn with_rows<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     (rows, stride): (&[f32], usize),
     columns: &Range<usize>,

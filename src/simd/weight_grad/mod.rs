@@ -9,7 +9,7 @@ use fearless_simd::Simd;
 
 use self::shards::Shards;
 use self::tile::{Group, NODES, Room, SHORT, TALL, tile};
-use super::panels::{BLOCK, STRIP, WeightBlock, transpose_block};
+use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use super::wide;
 use crate::rows::{LANES, Rows};
 use crate::simd::Ahead;
@@ -67,7 +67,7 @@ pub(crate) fn weight_grad<'a, S: Simd>(
         let block = WeightBlock { inputs: outputs, outputs: inputs, ..block.clone() };
         let few = &mut few[..block.panels() * LANES * block.inputs.len()];
         sum.strips(simd, block.panels(), Room { grads: few, ..room });
-        transpose_block(&block, few, weights);
+        transpose_at(simd, &block, few, weights);
         sum.shards.swap();
     } else {
         sum.strips(simd, block.panels(), room);
@@ -75,7 +75,11 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     if !bias.is_empty() {
         (sum.input, sum.inputs, sum.output, sum.ones) = (0, 1, 0, true);
         let panels = bias.len() / LANES;
-        sum.ones(simd, panels, Room { tiles, strips, grads: bias, ahead: &mut Ahead::none() });
+        sum.bias_strips(
+            simd,
+            panels,
+            Room { tiles, strips, grads: bias, ahead: &mut Ahead::none() },
+        );
     }
 }
 
@@ -97,7 +101,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, F> {
         let tall = self.shards.long(LONG_SHARD) && self.inputs >= TALL;
         let mut panel = 0;
         while panel < panels {
-            let room = room.from(panel * self.inputs * LANES);
+            let room = room.starting(panel * self.inputs * LANES);
             panel += match panels - panel {
                 2.. if wide::<S>() && tall => self.strip::<S, TALL, 2>(simd, panel, room),
                 2.. if wide::<S>() => self.strip::<S, 6, 2>(simd, panel, room),
@@ -109,10 +113,10 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, F> {
 
     /// The strips of a bias.
     #[inline(always)]
-    fn ones<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
+    fn bias_strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
         let mut panel = 0;
         while panel < panels {
-            let room = room.from(panel * LANES);
+            let room = room.starting(panel * LANES);
             panel += match panels - panel {
                 4.. => self.strip::<S, 1, 4>(simd, panel, room),
                 2.. => self.strip::<S, 1, 2>(simd, panel, room),

@@ -34,7 +34,7 @@ pub(super) struct Room<'r, 'a> {
 impl<'a> Room<'_, 'a> {
     /// The same for gradients from `start` on.
     #[inline(always)]
-    pub fn from(&mut self, start: usize) -> Room<'_, 'a> {
+    pub fn starting(&mut self, start: usize) -> Room<'_, 'a> {
         let grads = &mut self.grads[start..];
         Room { tiles: self.tiles, strips: self.strips, grads, ahead: self.ahead }
     }
@@ -103,7 +103,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     }
     let mut acc = match MR * NV > SHORT {
         true => chain::<S, MR, NV>(simd, i, group, &group.leaves[0], wanted),
-        false => leaves::<S, MR, NV>(simd, i, group, tiles),
+        false => group_sum::<S, MR, NV>(simd, i, group, tiles),
     };
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
@@ -123,7 +123,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
 /// The tree over the shards of a group. Two of them are added in registers where these are enough for
 /// both.
 #[inline(always)]
-fn leaves<S: Simd, const MR: usize, const NV: usize>(
+fn group_sum<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
