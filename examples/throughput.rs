@@ -317,8 +317,8 @@ fn measure(options: &Options) -> Result<Value> {
     }))
 }
 
-/// Trains for some epochs, at least one; returns the last one's report, and the seconds of an epoch: the median over
-/// runs of [`RUN`] and more, or all of them in one where they are over before.
+/// Trains for some epochs, at least one; returns the last one's report, and the seconds of an epoch: the
+/// median over runs of [`RUN`] and more, or all of them in one where they are over before.
 fn timed_epochs(trainer: &mut Trainer, epochs: usize) -> Result<(EpochReport, f64)> {
     let mut seconds = vec![];
     let (mut start, mut count, mut left) = (Instant::now(), 0, epochs);

@@ -5,6 +5,8 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
 
 use common::{classes, make_steps, matrix, values, yes_or_no};
 use ndarray::{Array2, s};
@@ -195,6 +197,43 @@ impl Observer for Shared {
     fn wants_steps(&self) -> bool {
         true
     }
+}
+
+/// Takes long over every step.
+struct Slow(Duration);
+
+impl Observer for Slow {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn step(&mut self, _: &StepReport) -> Result<Flow> {
+        sleep(self.0);
+        Ok(Flow::Continue)
+    }
+
+    fn wants_steps(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_others_do_between_steps_does_not_count_as_training() {
+    let pause = Duration::from_millis(100);
+    let config = descent(0.1).batch_size(1).epochs(1);
+    let slow = config.clone().observer(Slow(pause));
+    let watched = train_parallel(&mut line(), &on_line(1.0), &slow).unwrap();
+    assert!(watched.epochs[0].seconds < 4.0 * pause.as_secs_f64(), "8 pauses: {watched}");
+
+    let (mut model, data) = (line(), on_line(1.0));
+    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    for _ in 0..8 {
+        trainer.step().unwrap();
+        sleep(pause);
+    }
+    let driven = trainer.history();
+    assert!(driven.epochs[0].seconds < 4.0 * pause.as_secs_f64(), "7 pauses: {driven}");
+    assert!(driven.epochs[0].seconds > 0.0);
 }
 
 #[test]

@@ -50,7 +50,7 @@ def report(peer, options, workload, versions, epochs, epochs_per_call=1):
         if seconds > 0.05 or seconds > options.seconds / 4:
             break
         calls *= 2
-    # The median over runs this long, as unisono's program takes it over epochs.
+    # The median over runs this long, as unisono's program takes it.
     rates, runs = [], max(1, round(options.seconds / seconds))
     rows = workload.rows // workload.batch * workload.batch
     for _ in range(runs):

@@ -5,7 +5,7 @@ use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
-use super::step::power;
+use super::step::powers;
 use super::sweep::Rule;
 use crate::simd::Fma;
 
@@ -110,8 +110,8 @@ pub(super) struct AdamStep {
 
 impl AdamStep {
     pub(super) fn new(adam: &Adam, step: u64, lr: f64, shrink: f64) -> Self {
-        let c1 = 1.0 - power(adam.beta1, step);
-        let root = (1.0 - power(adam.beta2, step)).sqrt();
+        let [c1, c2] = powers([adam.beta1, adam.beta2], step).map(|power| 1.0 - power);
+        let root = c2.sqrt();
         Self {
             rate: (lr * root / c1) as f32,
             eps: (adam.eps * root) as f32,

@@ -68,17 +68,25 @@ impl Step {
     }
 }
 
-/// `base^n` by squaring: multiplications alone, for `powi` and `powf` round as the platform likes. Bits
-/// that are not set multiply by one, since branches on them cannot be foretold: with them small nets
-/// spent a twelfth of a step here.
-pub(super) fn power(mut base: f64, mut n: u64) -> f64 {
-    let mut result = 1.0;
+/// `base^n` by squaring: multiplications alone, for `powi` and `powf` round as the platform likes.
+pub(super) fn power(base: f64, n: u64) -> f64 {
+    powers([base], n)[0]
+}
+
+/// The power of each base, side by side, for each multiplication waits for the one before. Bits that
+/// are not set multiply by one, since branches on them cannot be foretold: with them small nets spent
+/// a twelfth of a step here.
+pub(super) fn powers<const N: usize>(mut bases: [f64; N], mut n: u64) -> [f64; N] {
+    let mut results = [1.0; N];
     while n > 0 {
-        result *= [1.0, base][(n & 1) as usize];
-        base *= base;
+        let set = (n & 1) as usize;
+        for (result, base) in results.iter_mut().zip(&mut bases) {
+            *result *= [1.0, *base][set];
+            *base *= *base;
+        }
         n >>= 1;
     }
-    result
+    results
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod config;
 mod epoch;
 mod feed;
 mod fork;
+mod gather;
 mod history;
 mod live;
 mod log;

@@ -41,7 +41,8 @@ impl Trainer<'_> {
         let [loss, normalizer, seconds, lr] = state.sums.map(|sum| sum.0);
         let [rows, correct] = state.counts;
         let (done, step) = state.epoch;
-        self.epoch = EpochState { done, step, loss, normalizer, correct, rows, seconds, lr };
+        let clock = None;
+        self.epoch = EpochState { done, step, loss, normalizer, correct, rows, seconds, lr, clock };
         let (Exact(rate), Exact(lowest), waited) = state.schedule;
         self.schedule = ScheduleState { rate, best: lowest, waited };
         let (Exact(lowest), best_epoch, waited) = state.stopping;
@@ -66,6 +67,7 @@ impl Trainer<'_> {
     pub(super) fn save_if_due(&mut self, moment: Moment) -> Result<()> {
         let steps = self.stepper.steps;
         let Some(mut due) = self.due.take_if(|due| due.now(moment, steps)) else { return Ok(()) };
+        self.epoch.stop_clock();
         let [a, b, c] = &self.stepper.slots;
         let state = self.state();
         let written = state.and_then(|state| due.write(self.model, &state, [a, b, c], &self.best));
@@ -84,7 +86,8 @@ impl Trainer<'_> {
     }
 
     fn state(&self) -> Result<RunState> {
-        let EpochState { done, step, loss, normalizer, correct, rows, seconds, lr } = self.epoch;
+        let EpochState { done, step, loss, normalizer, correct, rows, seconds, lr, .. } =
+            self.epoch;
         let saved = |report: &EpochReport| {
             SavedReport(report.epoch, report.figures().map(|figure| figure.map(Exact)))
         };

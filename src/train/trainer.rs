@@ -1,7 +1,6 @@
 //! The loop: epochs of shuffled batches, step by step.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use rayon::ThreadPool;
 
@@ -228,10 +227,12 @@ impl<'a> Trainer<'a> {
     /// Runs `f` on the pool, if there is one, and turns a panic into an error.
     fn guarded<T: Send>(&mut self, f: impl FnOnce(&mut Self) -> Result<T> + Send) -> Result<T> {
         let pool = self.pool.clone();
-        catch(|| match pool {
+        let done = catch(|| match pool {
             Some(pool) => pool.install(|| f(self)),
             None => f(self),
-        })?
+        });
+        self.epoch.stop_clock();
+        done?
     }
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {
@@ -244,7 +245,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn step_inside(&mut self) -> Result<(StepReport, Flow)> {
-        let start = Instant::now();
+        self.epoch.start_clock();
         let steps = self.steps_per_epoch();
         let (config, epoch) = (&self.config, &self.epoch);
         let Batch { data, rows, next } = self.feed.batch(config, (epoch.done, epoch.step))?;
@@ -273,7 +274,6 @@ impl<'a> Trainer<'a> {
         self.epoch.correct += correct;
         self.epoch.rows += count;
         self.epoch.lr = lr;
-        self.epoch.seconds += start.elapsed().as_secs_f64();
         let report = StepReport {
             epoch: self.epoch.done + 1,
             step: self.epoch.step,
@@ -286,6 +286,7 @@ impl<'a> Trainer<'a> {
         };
         let mut flow = Flow::Continue;
         if self.wants_steps {
+            self.epoch.stop_clock();
             for observer in &self.config.observers {
                 let mut observer = observer.lock();
                 if observer.wants_steps() && observer.step(&report)? == Flow::Stop {

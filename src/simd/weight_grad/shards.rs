@@ -15,7 +15,7 @@ const GROUP_ROWS: usize = 64;
 const GROUP_SHARDS: usize = 2 * NODES;
 
 /// A shard's rows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Leaf<'a> {
     pub x: &'a [f32],
     pub dy: &'a [f32],
@@ -33,9 +33,9 @@ pub(super) struct Shards<'a, F> {
     /// The strides of x and dy.
     pub strides: (usize, usize),
     swapped: bool,
-    /// The shards of one group, which all strips share where there are no others.
+    /// The shards of group `held`, which all strips share where there are no others.
     leaves: [Leaf<'a>; GROUP_SHARDS],
-    held: Option<usize>,
+    held: usize,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
@@ -43,8 +43,13 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
     #[inline(always)]
     pub fn new<S: Simd>(count: usize, shard: F) -> Self {
         let (x, dy) = shard(0);
+        let first = Leaf { x: x.data, dy: dy.data, rows: x.rows };
         let most = if wide::<S>() { GROUP_SHARDS } else { NODES };
         let at_once = (1 << (GROUP_ROWS / x.rows.max(1)).max(1).ilog2()).min(most);
+        let leaves = std::array::from_fn(
+            #[inline(always)]
+            |s| if s > 0 && s < at_once.min(count) { leaf_of(&shard, s, false) } else { first },
+        );
         Self {
             count,
             shard,
@@ -52,8 +57,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
             rows: x.rows,
             strides: (x.stride, dy.stride),
             swapped: false,
-            leaves: Default::default(),
-            held: None,
+            leaves,
+            held: 0,
         }
     }
 
@@ -72,11 +77,11 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
         let first = index * self.at_once;
         let shards = first..(first + self.at_once).min(self.count);
         let leaves = &mut self.leaves[..shards.len()];
-        if self.held != Some(index) {
+        if self.held != index {
             for (s, leaf) in shards.zip(leaves.iter_mut()) {
                 *leaf = leaf_of(&self.shard, s, self.swapped);
             }
-            self.held = Some(index);
+            self.held = index;
         }
         leaves
     }
@@ -96,6 +101,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
     }
 }
 
+#[inline(always)]
 fn leaf_of<'a>(
     shard: &impl Fn(usize) -> (Rows<'a>, Rows<'a>),
     s: usize,
