@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use fearless_simd::Simd;
 
-use self::shards::Shards;
+use self::shards::{GROUP_SHARDS, Shards};
 use self::tile::{Group, NODES, Room, SHORT, TALL, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use super::wide;
@@ -55,8 +55,9 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
     let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
     let room = Room { tiles, strips, grads: weights, ahead };
+    let mut leaves = [None; GROUP_SHARDS];
     let mut sum = Sum {
-        shards: Shards::new::<S>(shards, shard),
+        shards: Shards::new::<S>(shards, shard, &mut leaves),
         input: inputs.start,
         inputs: inputs.len(),
         output: outputs.start,
@@ -84,8 +85,8 @@ pub(crate) fn weight_grad<'a, S: Simd>(
 }
 
 /// The sum over the shards, strip after strip.
-struct Sum<'a, F> {
-    shards: Shards<'a, F>,
+struct Sum<'a, 'l, F> {
+    shards: Shards<'a, 'l, F>,
     /// The first input, how many there are, and the first output.
     input: usize,
     inputs: usize,
@@ -94,7 +95,7 @@ struct Sum<'a, F> {
     ones: bool,
 }
 
-impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, F> {
+impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// The strips of `panels` panels of outputs.
     #[inline(always)]
     fn strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {

@@ -12,7 +12,7 @@ use crate::simd::wide;
 const GROUP_ROWS: usize = 64;
 
 /// Most shards of a group: two of each node where registers are wide.
-const GROUP_SHARDS: usize = 2 * NODES;
+pub(super) const GROUP_SHARDS: usize = 2 * NODES;
 
 /// A shard's rows.
 #[derive(Debug, Clone, Copy)]
@@ -22,80 +22,78 @@ pub(super) struct Leaf<'a> {
     pub rows: usize,
 }
 
+/// Room for the shards of a group. None where there is no shard, for a slice would have to be written.
+pub(super) type Leaves<'a> = [Option<Leaf<'a>>; GROUP_SHARDS];
+
 /// All shards of a batch.
-pub(super) struct Shards<'a, F> {
+pub(super) struct Shards<'a, 'l, F> {
     count: usize,
     shard: F,
-    /// Shards of a group, a power of two.
-    at_once: usize,
+    /// The binary logarithm of a group's shards.
+    at_once: u32,
     /// Rows of the first shard.
     rows: usize,
     /// The strides of x and dy.
     pub strides: (usize, usize),
     swapped: bool,
     /// The shards of group `held`, which all strips share where there are no others.
-    leaves: [Leaf<'a>; GROUP_SHARDS],
-    held: usize,
+    leaves: &'l mut Leaves<'a>,
+    held: Option<usize>,
 }
 
-impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, F> {
+impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// `count` shards, of which `shard(s)` gives the rows (x, dy).
     #[inline(always)]
-    pub fn new<S: Simd>(count: usize, shard: F) -> Self {
+    pub fn new<S: Simd>(count: usize, shard: F, leaves: &'l mut Leaves<'a>) -> Self {
         let (x, dy) = shard(0);
-        let first = Leaf { x: x.data, dy: dy.data, rows: x.rows };
         let most = if wide::<S>() { GROUP_SHARDS } else { NODES };
-        let at_once = (1 << (GROUP_ROWS / x.rows.max(1)).max(1).ilog2()).min(most);
-        let leaves = std::array::from_fn(
-            #[inline(always)]
-            |s| if s > 0 && s < at_once.min(count) { leaf_of(&shard, s, false) } else { first },
-        );
         Self {
             count,
             shard,
-            at_once,
+            at_once: (GROUP_ROWS / x.rows.max(1)).clamp(1, most).ilog2(),
             rows: x.rows,
             strides: (x.stride, dy.stride),
             swapped: false,
             leaves,
-            held: 0,
+            held: None,
         }
     }
 
     /// Number of groups.
     pub fn groups(&self) -> usize {
-        self.count.div_ceil(self.at_once)
+        ((self.count - 1) >> self.at_once) + 1
     }
 
     /// Whether each group is one shard of at least so many rows.
     pub fn long(&self, rows: usize) -> bool {
-        self.at_once == 1 && self.rows >= rows
+        self.at_once == 0 && self.rows >= rows
     }
 
     /// The shards of group `index`.
-    pub fn group(&mut self, index: usize) -> &[Leaf<'a>] {
-        let first = index * self.at_once;
-        let shards = first..(first + self.at_once).min(self.count);
+    pub fn group(&mut self, index: usize) -> &[Option<Leaf<'a>>] {
+        let first = index << self.at_once;
+        let shards = first..(first + (1 << self.at_once)).min(self.count);
         let leaves = &mut self.leaves[..shards.len()];
-        if self.held != index {
+        if self.held != Some(index) {
             for (s, leaf) in shards.zip(leaves.iter_mut()) {
-                *leaf = leaf_of(&self.shard, s, self.swapped);
+                *leaf = Some(leaf_of(&self.shard, s, self.swapped));
             }
-            self.held = index;
+            self.held = Some(index);
         }
         leaves
     }
 
     /// The first rows of x of the group after `index`; those of the first one after the last.
     pub fn x_after(&self, index: usize) -> &'a [f32] {
-        leaf_of(&self.shard, (index + 1) % self.groups() * self.at_once, self.swapped).x
+        let after = if index + 1 == self.groups() { 0 } else { index + 1 };
+        leaf_of(&self.shard, after << self.at_once, self.swapped).x
     }
 
     /// Exchanges x and dy.
     pub fn swap(&mut self) {
         self.swapped = !self.swapped;
         self.strides = (self.strides.1, self.strides.0);
-        for leaf in &mut self.leaves {
+        for leaf in self.leaves.iter_mut().flatten() {
             (leaf.x, leaf.dy) = (leaf.dy, leaf.x);
         }
     }

@@ -45,7 +45,7 @@ impl<'a> Room<'_, 'a> {
 pub(super) struct Group<'a, 'l> {
     pub index: usize,
     pub last: bool,
-    pub leaves: &'l [Leaf<'a>],
+    pub leaves: &'l [Option<Leaf<'a>>],
     pub strides: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
@@ -63,7 +63,7 @@ impl<'a> Group<'a, '_> {
     #[inline(always)]
     fn ask_for_next_strip(&self, index: usize, tiles: usize) {
         let shards = self.leaves.len();
-        let leaf = &self.leaves[index % shards];
+        let Some(leaf) = &self.leaves[index % shards] else { return };
         let rows = (leaf.rows * shards).div_ceil(tiles);
         let first = index / shards * rows;
         for row in first..(first + rows).min(leaf.rows) {
@@ -168,10 +168,11 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
-    leaf: &Leaf,
+    leaf: &Option<Leaf>,
     mut wanted: &[f32],
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    let Some(leaf) = leaf else { return acc };
     if MR == 1 && group.ones {
         for dy in leaf.dy.chunks_exact(group.strides.1) {
             let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
