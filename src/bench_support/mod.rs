@@ -68,10 +68,10 @@ impl Products {
     pub fn forward(&mut self) {
         let (rows, layout) = (self.rows, self.layout);
         let x = Rows::of(&self.x, rows, layout.inputs);
-        let y = RowsMut::of(&mut self.y, rows, layout.outputs);
+        let mut y = RowsMut::of(&mut self.y, rows, layout.outputs);
         let operand = layout.forward(&self.weights);
-        let (start, mut ahead) = ((Start::Bias(&self.bias), Finish::Sum), Ahead::none());
-        dispatch!(simd => product(simd, x, &operand, y, start, &mut ahead));
+        let (ends, mut ahead) = ((&Start::Bias(&self.bias), &Finish::Sum), Ahead::none());
+        dispatch!(simd => product(simd, &x, &operand, &mut y, ends, &mut ahead));
         black_box(&mut self.y);
     }
 
@@ -79,10 +79,10 @@ impl Products {
     pub fn input_gradient(&mut self) {
         let (rows, layout) = (self.rows, self.layout);
         let dy = Rows::of(&self.y, rows, layout.outputs);
-        let dx = RowsMut::of(&mut self.x, rows, layout.inputs);
+        let mut dx = RowsMut::of(&mut self.x, rows, layout.inputs);
         let operand = layout.backward(&self.transpose);
-        let (start, mut ahead) = ((Start::Zero, Finish::Sum), Ahead::none());
-        dispatch!(simd => product(simd, dy, &operand, dx, start, &mut ahead));
+        let (ends, mut ahead) = ((&Start::Zero, &Finish::Sum), Ahead::none());
+        dispatch!(simd => product(simd, &dy, &operand, &mut dx, ends, &mut ahead));
         black_box(&mut self.x);
     }
 

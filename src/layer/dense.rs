@@ -124,12 +124,12 @@ pub(crate) fn forward(
     layout: WeightLayout,
     params: &[f32],
     x: Rows,
-    (y, finish): (RowsMut, Finish),
+    (mut y, finish): (RowsMut, Finish),
     mut ahead: Ahead,
 ) -> f32 {
     let (weights, bias) = params.split_at(layout.weights_len());
-    let (operand, start) = (layout.forward(weights), (Start::Bias(bias), finish));
-    dispatch!(simd => product(simd, x, &operand, y, start, &mut ahead))
+    let (operand, start) = (layout.forward(weights), Start::Bias(bias));
+    dispatch!(simd => product(simd, &x, &operand, &mut y, (&start, &finish), &mut ahead))
 }
 
 /// From `y = b + x W^T`: `dx = finish(dy W)`, on the transposed weights. Returns a bound on the sizes in
@@ -138,10 +138,10 @@ pub(crate) fn backward(
     layout: WeightLayout,
     transpose: &[f32],
     dy: Rows,
-    (dx, finish): (RowsMut, Finish),
+    (mut dx, finish): (RowsMut, Finish),
 ) -> f32 {
-    let (operand, start) = (layout.backward(transpose), (Start::Zero, finish));
-    dispatch!(simd => product(simd, dy, &operand, dx, start, &mut Ahead::none()))
+    let (operand, ends) = (layout.backward(transpose), (&Start::Zero, &finish));
+    dispatch!(simd => product(simd, &dy, &operand, &mut dx, ends, &mut Ahead::none()))
 }
 
 #[cfg(test)]

@@ -32,10 +32,10 @@ const SLAB: usize = 128 << 10;
 #[inline(always)]
 pub(crate) fn product<S: Simd>(
     simd: S,
-    a: Rows,
+    a: &Rows,
     b: &Operand,
-    mut c: RowsMut,
-    (start, finish): (Start, Finish),
+    c: &mut RowsMut,
+    (start, finish): (&Start, &Finish),
     ahead: &mut Ahead,
 ) -> f32 {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
@@ -43,7 +43,7 @@ pub(crate) fn product<S: Simd>(
     let mut beside = Beside { ahead, largest: [0; LANES] };
     if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
         let place = Place { b, pieces: 0..b.pieces(), start, finish, far };
-        columns(simd, a, place, c, &mut beside);
+        columns(simd, a, &place, c, &mut beside);
         return beside.bound();
     }
     let height = if wide::<S>() { 12 } else { 6 };
@@ -54,11 +54,12 @@ pub(crate) fn product<S: Simd>(
         let rows = row..(row + rows_at_once).min(a.rows);
         for first in (0..b.pieces()).step_by(at_once) {
             let pieces = first..(first + at_once).min(b.pieces());
-            let start = if first == 0 { start } else { Start::Kept };
+            let start = if first == 0 { start } else { &Start::Kept };
             let last = pieces.end == b.pieces();
-            let finish = if last { finish.slice(rows.clone()) } else { Finish::Sum };
+            let finish = if last { &finish.slice(rows.clone()) } else { &Finish::Sum };
             let place = Place { b, pieces, start, finish, far };
-            columns(simd, a.slice(rows.clone()), place, c.slice(rows.clone()), &mut beside);
+            let (a, mut c) = (a.slice(rows.clone()), c.slice(rows.clone()));
+            columns(simd, &a, &place, &mut c, &mut beside);
         }
     }
     beside.bound()
@@ -73,18 +74,17 @@ fn evenly(len: usize, parts: usize, unit: usize) -> usize {
 struct Place<'a> {
     b: &'a Operand<'a>,
     pieces: Range<usize>,
-    start: Start<'a>,
-    finish: Finish<'a>,
+    start: &'a Start<'a>,
+    finish: &'a Finish<'a>,
     /// Whether memory is to be asked for ahead.
     far: bool,
 }
 
 /// Columns of tiles, one after the other.
 #[inline(always)]
-fn columns<S: Simd>(simd: S, a: Rows, place: Place, mut c: RowsMut, beside: &mut Beside) {
+fn columns<S: Simd>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, beside: &mut Beside) {
     let mut panel = 0;
     while panel < place.b.panels() {
-        let (a, place, c) = (&a, &place, &mut c);
         panel += match (place.b.panels() - panel, place.far) {
             (2.., true) if wide::<S>() => {
                 column::<S, 12, 2, true>(simd, a, place, panel, c, beside)
@@ -200,11 +200,11 @@ mod tests {
             let mut y = vec![f32::NAN; rows * stride(outputs)];
             let mut dx = vec![f32::NAN; rows * stride(inputs)];
             let start = Start::Bias(&padded_bias);
-            dispatch_at!(level, simd => product(simd, Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs), (start, Finish::Sum),
+            dispatch_at!(level, simd => product(simd, &Rows::of(&x, rows, inputs),
+                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), (&start, &Finish::Sum),
                 &mut Ahead::none()));
-            dispatch_at!(level, simd => product(simd, Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), RowsMut::of(&mut dx, rows, inputs), (Start::Zero, Finish::Sum),
+            dispatch_at!(level, simd => product(simd, &Rows::of(&dy, rows, outputs),
+                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), (&Start::Zero, &Finish::Sum),
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
             let (y, dx) = (Rows::of(&y, rows, outputs), Rows::of(&dx, rows, inputs));
             for r in 0..rows {
@@ -240,9 +240,9 @@ mod tests {
             for level in levels() {
                 let run = |finish| {
                     let mut y = vec![0.0; rows * stride(outputs)];
-                    let bound = dispatch_at!(level, simd => product(simd, Rows::of(&x, rows, inputs),
-                        &layout.forward(&weights), RowsMut::of(&mut y, rows, outputs),
-                        (Start::Bias(&bias), finish), &mut Ahead::none()));
+                    let bound = dispatch_at!(level, simd => product(simd, &Rows::of(&x, rows, inputs),
+                        &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs),
+                        (&Start::Bias(&bias), &finish), &mut Ahead::none()));
                     (y, bound)
                 };
                 let (sums, bound) = run(Finish::Sum);
@@ -268,9 +268,9 @@ mod tests {
         let weights = vec![2.0; layout.weights_len()];
         let mut y = vec![0.0; 2 * stride(20)];
         for level in levels() {
-            let bound = dispatch_at!(level, simd => product(simd, Rows::of(&x, 2, 3),
-                &layout.forward(&weights), RowsMut::of(&mut y, 2, 20),
-                (Start::Zero, Finish::Sum), &mut Ahead::none()));
+            let bound = dispatch_at!(level, simd => product(simd, &Rows::of(&x, 2, 3),
+                &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20),
+                (&Start::Zero, &Finish::Sum), &mut Ahead::none()));
             assert_eq!(bound, f32::INFINITY);
         }
     }

@@ -47,10 +47,10 @@ pub(crate) enum Slope {
 
 impl<'a> Finish<'a> {
     /// The same for some of the rows.
-    pub fn slice(self, rows: Range<usize>) -> Self {
+    pub fn slice(&self, rows: Range<usize>) -> Self {
         match self {
-            Self::Gradient(slope, outputs) => Self::Gradient(slope, outputs.slice(rows)),
-            other => other,
+            Self::Gradient(slope, outputs) => Self::Gradient(*slope, outputs.slice(rows)),
+            other => *other,
         }
     }
 }
@@ -80,8 +80,8 @@ pub(super) struct Column<'a, const NV: usize> {
     /// The first of the panels that come after, if any.
     pub next: Option<Panel<'a>>,
     pub column: usize,
-    pub start: Start<'a>,
-    pub finish: Finish<'a>,
+    pub start: &'a Start<'a>,
+    pub finish: &'a Finish<'a>,
 }
 
 /// A tile of MR rows by NV panels. The first tile of a column asks for the next column's panels, the
@@ -145,7 +145,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
 #[inline(always)]
 fn started<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    start: Start,
+    start: &Start,
     columns: &Range<usize>,
     c: &RowsMut,
 ) -> [[f32x16<S>; NV]; MR] {
@@ -178,7 +178,7 @@ fn started<S: Simd, const MR: usize, const NV: usize>(
 #[inline(always)]
 fn finished<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    finish: Finish,
+    finish: &Finish,
     columns: &Range<usize>,
     first: usize,
     mut acc: [[f32x16<S>; NV]; MR],

@@ -153,7 +153,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 output: self.output + panel * LANES,
                 next,
             };
-            column::<S, MR, NV>(simd, self.inputs, group, &mut room);
+            column::<S, MR, NV>(simd, self.inputs, &group, &mut room);
         }
         NV
     }
@@ -164,7 +164,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
 fn column<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     inputs: usize,
-    group: Group,
+    group: &Group,
     room: &mut Room,
 ) {
     // Of the last 8 inputs two tiles of 4 keep the multiply-adds busier than 6 and 2.
@@ -187,7 +187,7 @@ fn column<S: Simd, const MR: usize, const NV: usize>(
 fn tiles<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     (range, inputs): (Range<usize>, usize),
-    group: Group,
+    group: &Group,
     room: &mut Room,
 ) -> usize {
     if range.len() < MR {
@@ -198,7 +198,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
         || {
             let mut i = range.start;
             while i + MR <= range.end {
-                tile::<S, MR, NV>(simd, (i, inputs), &group, room);
+                tile::<S, MR, NV>(simd, (i, inputs), group, room);
                 i += MR;
             }
             i
