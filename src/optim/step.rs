@@ -74,14 +74,14 @@ pub(super) fn power(base: f64, n: u64) -> f64 {
 }
 
 /// The power of each base, side by side, for each multiplication waits for the one before. Bits that
-/// are not set multiply by one, since branches on them cannot be foretold: with them small nets spent
-/// a twelfth of a step here.
+/// are not set multiply by one, taken from a table, since branches cannot be foretold: with them small
+/// nets spent a twelfth of a step here.
 pub(super) fn powers<const N: usize>(mut bases: [f64; N], mut n: u64) -> [f64; N] {
     let mut results = [1.0; N];
     while n > 0 {
-        let set = (n & 1) as usize;
-        for (result, base) in results.iter_mut().zip(&mut bases) {
-            *result *= [1.0, *base][set];
+        let factors = [[1.0; N], bases][(n & 1) as usize];
+        for ((result, factor), base) in results.iter_mut().zip(factors).zip(&mut bases) {
+            *result *= factor;
             *base *= *base;
         }
         n >>= 1;
