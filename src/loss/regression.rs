@@ -88,24 +88,29 @@ fn each<S: Simd>(
     mut block: LossRows<'_>,
     f: impl Fn(f32x16<S>) -> (f32x16<S>, f32x16<S>),
 ) {
-    let targets = values(&block);
-    let row = LaneRow::new(simd, block.logits.cols);
-    let cols = block.logits.cols;
-    let scale = block.scale / cols as f32;
-    for (r, value) in block.values.iter_mut().enumerate() {
-        let y = block.logits.padded_row(r).as_chunks::<LANES>().0;
-        let t = targets.padded_row(r).as_chunks::<LANES>().0;
-        let mut grad = block.grad.as_mut().map(|g| row.panels_of(g.padded_row(r)));
+    let (y, t) = (block.logits, values(&block));
+    let row = LaneRow::new(simd, y.cols);
+    let scale = block.scale / y.cols as f32;
+    let mut grads = block.grad.as_mut().map(|grad| grad.data.chunks_exact_mut(grad.stride));
+    let rows = y.data.chunks_exact(y.stride).zip(t.data.chunks_exact(t.stride));
+    for (value, (y, t)) in block.values.iter_mut().zip(rows) {
+        let y = &y.as_chunks::<LANES>().0[..row.panels];
+        let t = &t.as_chunks::<LANES>().0[..row.panels];
+        let grad = grads.as_mut().and_then(Iterator::next);
+        let grad = grad.map_or(&mut [][..], |grad| row.panels_of(grad));
         let mut sum = f32x16::splat(simd, 0.0);
-        for (p, (y, t)) in y.iter().zip(t).take(row.panels).enumerate() {
-            let d = f32x16::load_array_ref(simd, y) - f32x16::load_array_ref(simd, t);
+        for p in 0..row.panels {
+            let d = f32x16::load_array_ref(simd, &y[p]) - f32x16::load_array_ref(simd, &t[p]);
             let (loss, slope) = f(row.keep(p, d, 0.0));
             sum += loss;
-            if let Some(grad) = &mut grad {
-                (slope * scale).store_array(&mut grad[p]);
+            if let Some(grad) = grad.get_mut(p) {
+                (slope * scale).store_array(grad);
             }
         }
-        *value = f64::from(sum16(simd, sum)) / cols as f64;
+        *value = f64::from(sum16(simd, sum));
+    }
+    for value in block.values {
+        *value /= y.cols as f64;
     }
 }
 
