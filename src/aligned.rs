@@ -1,4 +1,5 @@
-//! Buffers that start on a cache line, so that no register's load or store falls on two.
+//! Buffers that start on a cache line, so that no register's load or store falls on two; large ones
+//! in large pages, where the system has them.
 
 use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
@@ -8,24 +9,50 @@ use crate::rows::LANES;
 /// Bytes of a cache line, and of 16 lanes.
 const LINE: usize = LANES * size_of::<f32>();
 
+/// Bytes of a large page.
+const LARGE: usize = 2 << 20;
+
+/// Lines of one way of the second cache: lines so far apart share a set.
+const WAY: usize = 1024;
+
 /// Values from a cache line's start on. The weight gradient of 256x784x512 over 16 shards went from
 /// 0.87 of the peak to 0.89 by it, that of 512x256x256 from 0.91 to 0.93 and the forward products
 /// gained about 0.01 (Zen 5, AVX-512, best of 25, side by side).
+///
+/// In large pages 784-2048-2048-10 trained 1.02 times as fast on one and on two threads, smaller nets
+/// as before (Zen 5, medians of 7 pairs).
 #[derive(Debug, Default)]
 pub(crate) struct Aligned {
-    data: Vec<f32>,
+    memory: Memory,
     start: usize,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(Vec<f32>),
+    #[cfg(target_os = "linux")]
+    Pages(memmap2::MmapMut),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Heap(vec![])
+    }
 }
 
 impl Aligned {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Self::over(vec![0.0; if len == 0 { 0 } else { len + LANES }], len)
+        let heap = || Self::over(vec![0.0; if len == 0 { 0 } else { len + LANES }], len);
+        Self::in_large_pages(len).unwrap_or_else(heap)
     }
 
     /// `len` zeros, or an error where the memory for them is not to be had.
     pub fn try_zeros(len: usize) -> Result<Self, TryReserveError> {
+        if let Some(zeros) = Self::in_large_pages(len) {
+            return Ok(zeros);
+        }
         let mut data = Vec::new();
         data.try_reserve_exact(len.saturating_add(LANES))?;
         data.resize(len + LANES, 0.0);
@@ -34,7 +61,29 @@ impl Aligned {
 
     fn over(data: Vec<f32>, len: usize) -> Self {
         let start = data.as_ptr().align_offset(LINE).min(data.len() - len);
-        Self { data, start, len }
+        Self { memory: Memory::Heap(data), start, len }
+    }
+
+    /// Zeros that fill at least one large page, where the system has such. Buffers start at different
+    /// lines of their pages: what is read side by side at equal distances from a page's start,
+    /// parameters and their state, would share the sets of the caches.
+    #[cfg(target_os = "linux")]
+    fn in_large_pages(len: usize) -> Option<Self> {
+        let bytes = len.checked_mul(size_of::<f32>()).filter(|&bytes| bytes >= LARGE)?;
+        let map = memmap2::MmapMut::map_anon(bytes.checked_add(LARGE + WAY * LINE)?).ok()?;
+        map.advise(memmap2::Advice::HugePage).ok()?;
+        let page = map.as_ptr().align_offset(LARGE);
+        let line = spread((map.as_ptr().addr() + page) / LARGE, WAY);
+        Some(Self {
+            start: page / size_of::<f32>() + line * LANES,
+            memory: Memory::Pages(map),
+            len,
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn in_large_pages(_: usize) -> Option<Self> {
+        None
     }
 
     /// Makes it at least `len` long, all zeros where it was shorter.
@@ -45,17 +94,36 @@ impl Aligned {
     }
 }
 
+/// Places below `places`, far from each other for numbers that are near.
+///
+/// # Source
+/// D. E. Knuth, "The Art of Computer Programming", volume 3, section 6.4: multiplicative hashing.
+fn spread(number: usize, places: usize) -> usize {
+    let hash = (number as u32).wrapping_mul(0x9e37_79b9);
+    ((u64::from(hash) * places as u64) >> 32) as usize
+}
+
 impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.data[self.start..self.start + self.len]
+        let values: &[f32] = match &self.memory {
+            Memory::Heap(values) => values,
+            #[cfg(target_os = "linux")]
+            Memory::Pages(map) => bytemuck::cast_slice(map),
+        };
+        &values[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.data[self.start..self.start + self.len]
+        let values: &mut [f32] = match &mut self.memory {
+            Memory::Heap(values) => values,
+            #[cfg(target_os = "linux")]
+            Memory::Pages(map) => bytemuck::cast_slice_mut(map),
+        };
+        &mut values[self.start..self.start + self.len]
     }
 }
 
@@ -81,7 +149,7 @@ mod tests {
 
     #[test]
     fn starts_on_a_line_also_as_a_copy() {
-        for len in [1, 15, 16, 17, 1000, 100_000] {
+        for len in [1, 15, 16, 17, 1000, 100_000, LARGE / 4, LARGE + 1] {
             let mut buffer = Aligned::try_zeros(len).unwrap();
             buffer[len - 1] = 1.0;
             let copy = buffer.clone();
@@ -101,5 +169,21 @@ mod tests {
         assert_eq!(*buffer, [1.0, 0.0, 0.0]);
         buffer.grow(4);
         assert_eq!(*buffer, [0.0; 4]);
+        buffer.grow(LARGE);
+        assert!(buffer.len() == LARGE && buffer.iter().all(|&value| value == 0.0));
+    }
+
+    #[test]
+    fn neighbours_are_spread_over_all_places() {
+        let mut places: Vec<_> = (1 << 26..).take(16).map(|page| spread(page, WAY)).collect();
+        places.sort_unstable();
+        let nearest = places.windows(2).map(|pair| pair[1] - pair[0]).min();
+        assert!(nearest > Some(WAY / 64) && places[15] < WAY, "{places:?}");
+    }
+
+    #[test]
+    fn more_than_the_memory_is_an_error() {
+        assert!(Aligned::try_zeros(usize::MAX / 8).is_err());
+        assert!(Aligned::try_zeros(usize::MAX - 3).is_err());
     }
 }
