@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use common::{classes, make_steps, matrix, values, yes_or_no};
 use ndarray::{Array2, s};
 use unisono::{
-    Activation, Adam, BinaryCrossEntropy, CrossEntropy, Dataset, EarlyStopping, EpochReport, Flow,
-    Init, MeanSquaredError, Observer, Result, Schedule, Sequential, Sgd, StepReport, StopReason,
-    TrainConfig, Trainer, train_parallel,
+    Activation, Adam, BinaryCrossEntropy, CrossEntropy, Dataset, EarlyStopping, EpochReport, Error,
+    Flow, Init, MeanSquaredError, Observer, Result, Schedule, Sequential, Sgd, StepReport,
+    StopReason, TrainConfig, Trainer, train_parallel,
 };
 
 /// One feature times one weight, from 0.
@@ -180,6 +180,41 @@ fn observers_hear_of_every_step_and_epoch() {
         let mean = steps.iter().map(|s| s.loss * s.rows as f64).sum::<f64>() / 100.0;
         assert!((report.loss - mean).abs() < 1e-12 * mean);
     }
+}
+
+/// Counts how often it hears that a run has ended.
+struct Ends(Arc<AtomicUsize>);
+
+impl Observer for Ends {
+    fn epoch(&mut self, report: &EpochReport, _: usize) -> Result<Flow> {
+        match report.epoch {
+            3 => Err(Error::Observer("in the third epoch".into())),
+            _ => Ok(Flow::Continue),
+        }
+    }
+
+    fn end(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn observers_hear_when_a_run_ends_however_it_does() {
+    let ends = Arc::new(AtomicUsize::new(0));
+    let heard = || ends.swap(0, Ordering::Relaxed);
+    let config = descent(0.1).observer(Ends(ends.clone()));
+    train_parallel(&mut line(), &on_line(1.0), &config.clone().epochs(2)).unwrap();
+    assert_eq!(heard(), 1, "its epochs are done");
+    train_parallel(&mut line(), &on_line(1.0), &config.clone().loss_threshold(1e9)).unwrap();
+    assert_eq!(heard(), 1, "the loss is below the threshold");
+    train_parallel(&mut line(), &on_line(1.0), &config.clone().epochs(9)).unwrap_err();
+    assert_eq!(heard(), 1, "it failed");
+    let (mut model, data) = (line(), on_line(1.0));
+    let mut trainer = Trainer::new(&mut model, &data, &config.epochs(2)).unwrap();
+    trainer.epoch().unwrap();
+    assert_eq!(heard(), 0);
+    trainer.epoch().unwrap();
+    assert_eq!(heard(), 1);
 }
 
 /// An observer that the test looks at afterwards.

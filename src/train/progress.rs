@@ -20,7 +20,7 @@ const MOST_UNSEEN: usize = 1 << 16;
 /// of the epoch and of the run, and a line for each epoch.
 ///
 /// Where standard error is no terminal there are plain lines instead: of epochs one every tenth of the
-/// run, and with the same figures as the bar's one whenever nothing was printed for ten seconds. The
+/// run and the last, and with the same figures as the bar's one whenever nothing was printed for ten seconds. The
 /// time left of the run assumes that all its epochs are run, each as long as those so far.
 #[derive(Debug)]
 pub struct Progress {
@@ -32,6 +32,8 @@ pub struct Progress {
     /// Tenths of the run of which an epoch was printed.
     tenths: usize,
     printed: Instant,
+    /// The line of the last epoch, if it was not printed.
+    unprinted: Option<String>,
 }
 
 impl Default for Progress {
@@ -43,13 +45,20 @@ impl Default for Progress {
 impl Progress {
     /// A bar that appears with the first step.
     pub fn new() -> Self {
-        let (terminal, printed) = (std::io::stderr().is_terminal(), Instant::now());
-        Self { terminal, bar: None, heard: (0, 0), pace: Pace::default(), tenths: 0, printed }
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            bar: None,
+            heard: (0, 0),
+            pace: Pace::default(),
+            tenths: 0,
+            printed: Instant::now(),
+            unprinted: None,
+        }
     }
 
     /// Forgets a run that is over, or that another one follows.
     fn forget(&mut self) {
-        (self.pace, self.tenths) = (Pace::default(), 0);
+        (self.pace, self.tenths, self.unprinted) = (Pace::default(), 0, None);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -79,11 +88,11 @@ impl Progress {
     /// What is to be printed of an epoch where there is no terminal.
     fn plain_epoch(&mut self, report: &EpochReport, epochs: usize, now: Instant) -> Option<String> {
         let tenths = report.epoch * 10 / epochs.max(1);
-        let due = tenths > self.tenths || report.epoch == epochs;
-        if !due && now.duration_since(self.printed) < SILENCE {
+        if tenths <= self.tenths && now.duration_since(self.printed) < SILENCE {
+            self.unprinted = Some(line(report, epochs));
             return None;
         }
-        (self.tenths, self.printed) = (tenths, now);
+        (self.tenths, self.printed, self.unprinted) = (tenths, now, None);
         Some(line(report, epochs))
     }
 }
@@ -98,10 +107,14 @@ impl Observer for Progress {
         } else if let Some(bar) = &self.bar {
             bar.println(line(report, epochs));
         }
-        if report.epoch == epochs {
-            self.forget();
-        }
         Ok(Flow::Continue)
+    }
+
+    fn end(&mut self) {
+        if let Some(line) = self.unprinted.take() {
+            eprintln!("{line}");
+        }
+        self.forget();
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
@@ -274,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ends_early_leaves_no_bar_and_keeps_its_last_line() {
+        let reports = crate::train::history::tests::example(10).epochs;
+        let mut progress = Progress { terminal: true, ..Progress::new() };
+        progress.step(&step(1, 1)).unwrap();
+        let bar = progress.bar.clone().unwrap();
+        progress.epoch(&reports[0], 100).unwrap();
+        progress.end();
+        assert!(bar.is_finished() && progress.bar.is_none());
+
+        let mut progress = Progress { terminal: false, ..Progress::new() };
+        assert_eq!(progress.plain_epoch(&reports[0], 100, progress.printed), None);
+        assert!(progress.unprinted.as_ref().is_some_and(|line| line.starts_with("epoch 1/100")));
+        progress.end();
+        assert_eq!(progress.unprinted, None);
+    }
+
+    #[test]
     fn a_second_run_is_told_from_the_first() {
         let reports = crate::train::history::tests::example(10).epochs;
         // Through all epochs and further; cut short, and again or on from there.
@@ -282,6 +312,9 @@ mod tests {
             progress.step(&step(1, 1)).unwrap();
             progress.step(&step(1, 2)).unwrap();
             progress.epoch(&reports[0], epochs).unwrap();
+            if epochs == 1 {
+                progress.end();
+            }
             progress.step(&next).unwrap();
             assert_eq!(progress.tenths, 0);
             assert_eq!(progress.pace.run.map(|run| run.2), Some(0), "{epochs} {next:?}");

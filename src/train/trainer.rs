@@ -224,7 +224,8 @@ impl<'a> Trainer<'a> {
         steps_per_epoch(self.feed.source().rows(), &self.config)
     }
 
-    /// Runs `f` on the pool, if there is one, and turns a panic into an error.
+    /// Runs `f` on the pool, if there is one, and turns a panic into an error. Tells observers if the
+    /// run ends by it.
     fn guarded<T: Send>(&mut self, f: impl FnOnce(&mut Self) -> Result<T> + Send) -> Result<T> {
         let pool = self.pool.clone();
         let done = catch(|| match pool {
@@ -232,7 +233,12 @@ impl<'a> Trainer<'a> {
             None => f(self),
         });
         self.epoch.stop_clock();
-        done?
+        let done = done.flatten();
+        if done.is_err() || self.stopped.is_some() {
+            let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
+            return done.and_then(|done| told.map(|()| done));
+        }
+        done
     }
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {
