@@ -13,7 +13,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use unisono::{
     Activation, Adagrad, Adam, AdamW, BinaryCrossEntropy, CrossEntropy, Dataset, Huber, Loss,
-    MeanAbsoluteError, MeanSquaredError, Optimizer, RmsProp, Sequential, Sgd, TrainConfig, Trainer,
+    MeanAbsoluteError, MeanSquaredError, Optimizer, RmsProp, Schedule, Sequential, Sgd,
+    TrainConfig, Trainer,
 };
 
 struct Run {
@@ -141,6 +142,17 @@ impl Run {
         }
     }
 
+    fn schedule(&self) -> Schedule {
+        let schedule = self.config.get("schedule").cloned();
+        schedule.map_or(Schedule::Constant, |schedule| serde_json::from_value(schedule).unwrap())
+    }
+
+    /// The learning rate of each step, where a schedule changes it.
+    fn rates(&self) -> Option<Vec<f64>> {
+        let rates = self.config.get("rates")?.as_array().unwrap();
+        Some(rates.iter().map(|rate| rate.as_f64().unwrap()).collect())
+    }
+
     fn model(&self) -> Sequential {
         let layers = self.layers();
         let activation: Activation = self.text("activation").parse().unwrap();
@@ -174,14 +186,18 @@ impl Run {
         .unwrap()
     }
 
-    /// The rows of all steps one after the other: consecutive ones, from the start again after the
-    /// last.
+    /// Data whose batches, one after the other, are those of the run: consecutive rows, from the start
+    /// again after the last. Where no batch has both, these are the run's data and its epochs ours.
     fn batches(&self) -> Dataset {
         let data = self.data();
         let (rows, batch, steps) =
             (self.number("rows"), self.number("batch"), self.number("steps"));
         assert_eq!(data.rows(), rows);
         assert_eq!(self.tensors["losses"].len(), steps);
+        if rows % batch == 0 {
+            return data;
+        }
+        assert!(self.config.get("schedule").is_none(), "the run's epochs are not ours");
         let order: Vec<usize> = (0..steps * batch).map(|row| row % rows).collect();
         data.select(&order).unwrap()
     }
@@ -213,7 +229,7 @@ fn runs() -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let runs: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
-    assert!(runs.len() >= 10, "the golden runs are missing");
+    assert!(runs.len() >= 14, "the golden runs are missing");
     runs
 }
 
@@ -222,11 +238,18 @@ fn losses_and_final_weights_are_pytorchs() {
     for run in runs().iter().map(|path| Run::load(path)) {
         let (mut model, data) = (run.model(), run.batches());
         let config = TrainConfig::new(run.loss(), run.optimizer())
+            .schedule(run.schedule())
             .batch_size(run.number("batch"))
             .shuffle(false);
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        let rates = run.rates();
         for (step, &expected) in run.tensors["losses"].iter().enumerate() {
-            let (found, expected) = (trainer.step().unwrap().loss, f64::from(expected));
+            let report = trainer.step().unwrap();
+            if let Some(rate) = rates.as_ref().map(|rates| rates[step]) {
+                let error = (report.lr - rate).abs() / rate;
+                assert!(error <= 1e-12, "{} step {step}: rate {}", run.text("name"), report.lr);
+            }
+            let (found, expected) = (report.loss, f64::from(expected));
             let error = (found - expected).abs() / expected.abs();
             assert!(error <= 1e-5, "{} step {step}: loss {found} for {expected}", run.text("name"));
         }

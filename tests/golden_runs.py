@@ -48,20 +48,96 @@ RUNS = {
         "optimizer": "sgd",
         "options": {"lr": 0.2, "momentum": 0.9, "dampening": 0.5},
     },
+    "leaky_relu_ce_adam_step": {
+        "layers": [6, 13, 3],
+        "activation": "leaky_relu",
+        "loss": "cross_entropy",
+        "optimizer": "adam",
+        "options": {"lr": 0.02},
+        "schedule": {"step": {"every": 2, "gamma": 0.5}},
+    },
+    "leaky_relu_mse_sgd_exponential": {
+        "layers": [5, 10, 2],
+        "activation": "leaky_relu",
+        "loss": "mse",
+        "optimizer": "sgd",
+        "options": {"lr": 0.1, "momentum": 0.9},
+        "schedule": {"exponential": {"gamma": 0.8}},
+    },
+    "tanh_ce_adamw_cosine": {
+        "layers": [4, 12, 3],
+        "activation": "tanh",
+        "loss": "cross_entropy",
+        "optimizer": "adamw",
+        "options": {"lr": 0.03},
+        "schedule": {"cosine_warmup": {"warmup_steps": 5, "total_steps": 24, "min_lr": 0.001}},
+    },
+    "elu_mae_sgd_plateau": {
+        "layers": [6, 9, 2],
+        "activation": "elu",
+        "loss": "mae",
+        "optimizer": "sgd",
+        "options": {"lr": 0.6, "momentum": 0.5},
+        "schedule": {
+            "reduce_on_plateau": {"factor": 0.6, "patience": 0, "min_lr": 0.1, "threshold": 0.02}
+        },
+        "steps": 60,
+    },
 }
-ACTIVATIONS = {"elu": nn.ELU, "softplus": nn.Softplus, "gelu": nn.GELU, "silu": nn.SiLU}
+ACTIVATIONS = {
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+}
 LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss,
+    "mse": nn.MSELoss,
     "huber": nn.HuberLoss,
     "mae": nn.L1Loss,
     "binary_cross_entropy": nn.BCEWithLogitsLoss,
 }
 OPTIMIZERS = {
     "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
 OF_LOSS = {"label_smoothing", "delta"}
+ADJUST = torch.optim.lr_scheduler
+
+
+class Schedule:
+    """Changes an optimizer's learning rate after steps and, by the mean of their losses, after epochs."""
+
+    def __init__(self, optimizer, config):
+        ((kind, options),) = (config or {"constant": {}}).items()
+        self.losses, self.of_step, self.of_epoch, self.by_loss = [], None, None, None
+        if kind == "step":
+            self.of_epoch = ADJUST.StepLR(optimizer, options["every"], options["gamma"])
+        elif kind == "exponential":
+            self.of_epoch = ADJUST.ExponentialLR(optimizer, options["gamma"])
+        elif kind == "cosine_warmup":
+            warm, total = options["warmup_steps"], options["total_steps"]
+            rise = ADJUST.LinearLR(optimizer, 1 / warm, total_iters=warm - 1)
+            fall = ADJUST.CosineAnnealingLR(optimizer, total - warm, options["min_lr"])
+            self.of_step = ADJUST.SequentialLR(optimizer, [rise, fall], [warm])
+        elif kind == "reduce_on_plateau":
+            self.by_loss = ADJUST.ReduceLROnPlateau(optimizer, **options)
+
+    def after_step(self, loss):
+        self.losses.append(loss)
+        if self.of_step:
+            self.of_step.step()
+        if len(self.losses) == ROWS // BATCH:
+            if self.of_epoch:
+                self.of_epoch.step()
+            if self.by_loss:
+                self.by_loss.step(sum(self.losses) / len(self.losses))
+            self.losses = []
 
 
 def make(name, config):
@@ -92,18 +168,23 @@ def make(name, config):
         }
 
     tensors = {"x": x, "y": y} | parameters("", lambda weight: weight)
-    losses = []
-    for step in range(STEPS):
+    schedule = Schedule(optimizer, config.get("schedule"))
+    steps, losses, rates = config.get("steps", STEPS), [], []
+    for step in range(steps):
         rows = torch.arange(step * BATCH, (step + 1) * BATCH) % ROWS
         optimizer.zero_grad()
         value = loss(net(x[rows]), y[rows])
         value.backward()
         if step == 0:
             tensors |= parameters("grad_", lambda weight: weight.grad)
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         losses.append(value.item())
+        schedule.after_step(value.item())
     tensors |= parameters("final_", lambda weight: weight) | {"losses": torch.tensor(losses)}
-    whole = {"torch": torch.__version__, "rows": ROWS, "batch": BATCH, "steps": STEPS, "name": name}
+    whole = {"torch": torch.__version__, "rows": ROWS, "batch": BATCH, "steps": steps, "name": name}
+    if "schedule" in config:
+        whole["rates"] = rates
     # safetensors writes several keys in any order, and the same run is to be the same file.
     return tensors, {"config": json.dumps(whole | config)}
 
