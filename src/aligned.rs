@@ -4,23 +4,15 @@
 use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 
+use crate::pages;
 use crate::rows::LANES;
 
 /// Bytes of a cache line, and of 16 lanes.
-const LINE: usize = LANES * size_of::<f32>();
-
-/// Bytes of a large page.
-const LARGE: usize = 2 << 20;
-
-/// Lines of one way of the second cache: lines so far apart share a set.
-const WAY: usize = 1024;
+pub(crate) const LINE: usize = LANES * size_of::<f32>();
 
 /// Values from a cache line's start on. The weight gradient of 256x784x512 over 16 shards went from
 /// 0.87 of the peak to 0.89 by it, that of 512x256x256 from 0.91 to 0.93 and the forward products
 /// gained about 0.01 (Zen 5, AVX-512, best of 25, side by side).
-///
-/// In large pages 784-2048-2048-10 trained 1.02 times as fast on one and on two threads, smaller nets
-/// as before (Zen 5, medians of 7 pairs).
 #[derive(Debug, Default)]
 pub(crate) struct Aligned {
     memory: Memory,
@@ -31,7 +23,6 @@ pub(crate) struct Aligned {
 #[derive(Debug)]
 enum Memory {
     Heap(Vec<f32>),
-    #[cfg(target_os = "linux")]
     Pages(memmap2::MmapMut),
 }
 
@@ -64,26 +55,9 @@ impl Aligned {
         Self { memory: Memory::Heap(data), start, len }
     }
 
-    /// Zeros that fill at least one large page, where the system has such. Buffers start at different
-    /// lines of their pages: what is read side by side at equal distances from a page's start,
-    /// parameters and their state, would share the sets of the caches.
-    #[cfg(target_os = "linux")]
     fn in_large_pages(len: usize) -> Option<Self> {
-        let bytes = len.checked_mul(size_of::<f32>()).filter(|&bytes| bytes >= LARGE)?;
-        let map = memmap2::MmapMut::map_anon(bytes.checked_add(LARGE + WAY * LINE)?).ok()?;
-        map.advise(memmap2::Advice::HugePage).ok()?;
-        let page = map.as_ptr().align_offset(LARGE);
-        let line = spread((map.as_ptr().addr() + page) / LARGE, WAY);
-        Some(Self {
-            start: page / size_of::<f32>() + line * LANES,
-            memory: Memory::Pages(map),
-            len,
-        })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn in_large_pages(_: usize) -> Option<Self> {
-        None
+        let (map, start) = pages::zeros(len)?;
+        Some(Self { memory: Memory::Pages(map), start, len })
     }
 
     /// Makes it at least `len` long, all zeros where it was shorter.
@@ -94,22 +68,12 @@ impl Aligned {
     }
 }
 
-/// Places below `places`, far from each other for numbers that are near.
-///
-/// # Source
-/// D. E. Knuth, "The Art of Computer Programming", volume 3, section 6.4: multiplicative hashing.
-fn spread(number: usize, places: usize) -> usize {
-    let hash = (number as u32).wrapping_mul(0x9e37_79b9);
-    ((u64::from(hash) * places as u64) >> 32) as usize
-}
-
 impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         let values: &[f32] = match &self.memory {
             Memory::Heap(values) => values,
-            #[cfg(target_os = "linux")]
             Memory::Pages(map) => bytemuck::cast_slice(map),
         };
         &values[self.start..self.start + self.len]
@@ -120,7 +84,6 @@ impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
         let values: &mut [f32] = match &mut self.memory {
             Memory::Heap(values) => values,
-            #[cfg(target_os = "linux")]
             Memory::Pages(map) => bytemuck::cast_slice_mut(map),
         };
         &mut values[self.start..self.start + self.len]
@@ -149,7 +112,7 @@ mod tests {
 
     #[test]
     fn starts_on_a_line_also_as_a_copy() {
-        for len in [1, 15, 16, 17, 1000, 100_000, LARGE / 4, LARGE + 1] {
+        for len in [1, 15, 16, 17, 1000, 100_000, 1 << 20] {
             let mut buffer = Aligned::try_zeros(len).unwrap();
             buffer[len - 1] = 1.0;
             let copy = buffer.clone();
@@ -169,16 +132,8 @@ mod tests {
         assert_eq!(*buffer, [1.0, 0.0, 0.0]);
         buffer.grow(4);
         assert_eq!(*buffer, [0.0; 4]);
-        buffer.grow(LARGE);
-        assert!(buffer.len() == LARGE && buffer.iter().all(|&value| value == 0.0));
-    }
-
-    #[test]
-    fn neighbours_are_spread_over_all_places() {
-        let mut places: Vec<_> = (1 << 26..).take(16).map(|page| spread(page, WAY)).collect();
-        places.sort_unstable();
-        let nearest = places.windows(2).map(|pair| pair[1] - pair[0]).min();
-        assert!(nearest > Some(WAY / 64) && places[15] < WAY, "{places:?}");
+        buffer.grow(1 << 20);
+        assert!(buffer.len() == 1 << 20 && buffer.iter().all(|&value| value == 0.0));
     }
 
     #[test]

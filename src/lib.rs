@@ -217,6 +217,7 @@ mod loss;
 pub mod metrics;
 mod model;
 mod optim;
+mod pages;
 pub mod rng;
 mod rows;
 mod simd;
