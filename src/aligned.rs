@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn starts_on_a_line_also_as_a_copy() {
-        for len in [1, 15, 16, 17, 1000, 100_000, 1 << 20] {
+        for len in [1, 15, 16, 17, 1000, 100_000, 1 << 21] {
             let mut buffer = Aligned::try_zeros(len).unwrap();
             buffer[len - 1] = 1.0;
             let copy = buffer.clone();
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(*buffer, [1.0, 0.0, 0.0]);
         buffer.grow(4);
         assert_eq!(*buffer, [0.0; 4]);
-        buffer.grow(1 << 20);
-        assert!(buffer.len() == 1 << 20 && buffer.iter().all(|&value| value == 0.0));
+        buffer.grow(1 << 21);
+        assert!(buffer.len() == 1 << 21 && buffer.iter().all(|&value| value == 0.0));
     }
 
     #[test]
