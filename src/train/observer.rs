@@ -52,9 +52,9 @@ pub trait Observer: Send {
         Ok(Flow::Continue)
     }
 
-    /// Hears that the run has ended: its epochs are done, something stopped it, or it failed. Training
-    /// can go on from there all the same, and end again; a [`Trainer`](crate::Trainer) that is dropped
-    /// before tells nobody.
+    /// Hears that the run has ended: its epochs are done, something stopped it, or it failed. Where
+    /// training goes on from there all the same, every further epoch ends it again; a
+    /// [`Trainer`](crate::Trainer) that is dropped before tells nobody.
     fn end(&mut self) {}
 
     /// Sees the model after each finished epoch.

@@ -32,8 +32,8 @@ pub struct Progress {
     /// Tenths of the run of which an epoch was printed.
     tenths: usize,
     printed: Instant,
-    /// The line of the last epoch, if it was not printed.
-    unprinted: Option<String>,
+    /// The last epoch, if it was not printed, and how many there are.
+    unprinted: Option<(EpochReport, usize)>,
 }
 
 impl Default for Progress {
@@ -89,7 +89,7 @@ impl Progress {
     fn plain_epoch(&mut self, report: &EpochReport, epochs: usize, now: Instant) -> Option<String> {
         let tenths = report.epoch * 10 / epochs.max(1);
         if tenths <= self.tenths && now.duration_since(self.printed) < SILENCE {
-            self.unprinted = Some(line(report, epochs));
+            self.unprinted = Some((*report, epochs));
             return None;
         }
         (self.tenths, self.printed, self.unprinted) = (tenths, now, None);
@@ -111,8 +111,8 @@ impl Observer for Progress {
     }
 
     fn end(&mut self) {
-        if let Some(line) = self.unprinted.take() {
-            eprintln!("{line}");
+        if let Some((report, epochs)) = self.unprinted.take() {
+            eprintln!("{}", line(&report, epochs));
         }
         self.forget();
     }
@@ -298,7 +298,7 @@ mod tests {
 
         let mut progress = Progress { terminal: false, ..Progress::new() };
         assert_eq!(progress.plain_epoch(&reports[0], 100, progress.printed), None);
-        assert!(progress.unprinted.as_ref().is_some_and(|line| line.starts_with("epoch 1/100")));
+        assert_eq!(progress.unprinted, Some((reports[0], 100)));
         progress.end();
         assert_eq!(progress.unprinted, None);
     }

@@ -225,7 +225,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Runs `f` on the pool, if there is one, and turns a panic into an error. Tells observers if the
-    /// run ends by it.
+    /// run ends by it; beyond that, every epoch ends it again.
     fn guarded<T: Send>(&mut self, f: impl FnOnce(&mut Self) -> Result<T> + Send) -> Result<T> {
         let pool = self.pool.clone();
         let done = catch(|| match pool {
@@ -234,7 +234,7 @@ impl<'a> Trainer<'a> {
         });
         self.epoch.stop_clock();
         let done = done.flatten();
-        if done.is_err() || self.stopped.is_some() {
+        if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {
             let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
             return done.and_then(|done| told.map(|()| done));
         }
