@@ -6,7 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
-use crate::simd::Fma;
+use crate::simd::{Fma, quotient};
 
 /// Divides the gradient by the root of the sum of all its squares so far.
 ///
@@ -113,7 +113,7 @@ impl Rule<1> for AdagradStep {
     ) -> (f32x16<S>, [f32x16<S>; 1]) {
         let g = f32x16::splat(simd, self.decay).fma(p, g);
         let v = g.fma(g, v);
-        let step = g / (v.sqrt() + self.eps);
+        let step = quotient(simd, g, v.sqrt() + self.eps);
         (f32x16::splat(simd, -self.lr).fma(step, p), [v])
     }
 }

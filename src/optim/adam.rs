@@ -7,7 +7,7 @@ use fearless_simd::prelude::*;
 use super::fields::{Field, Hyperparameters, Range};
 use super::step::powers;
 use super::sweep::Rule;
-use crate::simd::Fma;
+use crate::simd::{Fma, quotient};
 
 /// Divides a running mean of the gradient by a running root mean square of it.
 ///
@@ -139,7 +139,7 @@ impl Rule<2> for AdamStep {
         let p = f32x16::splat(simd, -self.shrink).fma(p, p);
         let m = f32x16::splat(simd, self.fresh1).fma(g - m, m);
         let v = (g * self.fresh2).fma(g, v * self.beta2);
-        let step = m / (v.sqrt() + self.eps);
+        let step = quotient(simd, m, v.sqrt() + self.eps);
         (f32x16::splat(simd, -self.rate).fma(step, p), [m, v])
     }
 }

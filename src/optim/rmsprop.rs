@@ -6,7 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
-use crate::simd::Fma;
+use crate::simd::{Fma, quotient};
 
 /// Divides the gradient by a running root mean square of itself.
 ///
@@ -139,7 +139,7 @@ impl<const N: usize, const MOMENTUM: bool, const CENTERED: bool> Rule<N>
             slots[N - 1] = a;
             mean_square = (-a).fma(a, mean_square).max(f32x16::splat(simd, 0.0));
         }
-        let mut d = g / (mean_square.sqrt() + step.eps);
+        let mut d = quotient(simd, g, mean_square.sqrt() + step.eps);
         if MOMENTUM {
             d = f32x16::splat(simd, step.momentum).fma(slots[1], d);
             slots[1] = d;

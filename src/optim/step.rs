@@ -252,6 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn means_decay_to_zero_and_not_to_subnormal_numbers() {
+        for optimizer in all() {
+            for level in levels() {
+                let mut run = Run::start(&optimizer, 16);
+                for step in 1..=2000 {
+                    let grads = if step < 4 { gradient(step, 16) } else { vec![0.0; 16] };
+                    run.step(level, &optimizer.prepare(step, 0.0, GradScale::NONE), &grads);
+                }
+                let slots = run.slots[..optimizer.slots()].iter().flatten();
+                assert!(slots.clone().all(|value| !value.is_subnormal()), "{optimizer}");
+            }
+        }
+    }
+
+    #[test]
     fn clipping_follows_scaling() {
         let step = Optimizer::from(Sgd::new(1.0)).prepare(
             1,

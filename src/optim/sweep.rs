@@ -1,7 +1,7 @@
 //! One pass over parameters, gradients and slots, 16 lanes at a time.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, f32x16};
+use fearless_simd::{Level, Simd, f32x16, u32x16};
 
 use super::clip::GradScale;
 use crate::rows::LANES;
@@ -73,6 +73,17 @@ impl<const N: usize, R: Rule<N>> Rule<N> for Scaled<R> {
     }
 }
 
+/// Zero in place of what is subnormal. A running mean whose gradient has ended, as that of a pixel that
+/// is black from then on, would decay to subnormal numbers and never to zero, and processors take a hundred
+/// cycles and more for each: on Sapphire Rapids 784-128-10 on Fashion-MNIST trained at 0.62 of its speed
+/// from the fourth epoch on.
+#[inline(always)]
+fn without_subnormals<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+    let size = x.bitcast::<u32x16<S>>() & u32x16::splat(simd, !(1 << 31));
+    let least = u32x16::splat(simd, f32::MIN_POSITIVE.to_bits());
+    size.simd_lt(least).select(f32x16::splat(simd, 0.0), x)
+}
+
 #[inline(always)]
 fn pass<const N: usize, S: Simd, R: Rule<N>>(
     simd: S,
@@ -96,7 +107,7 @@ fn pass<const N: usize, S: Simd, R: Rule<N>>(
         let (p, state) = rule.lanes(simd, p, g, state);
         p.store_slice(&mut params[i]);
         for k in 0..N {
-            state[k].store_slice(&mut slots[k][i]);
+            without_subnormals(simd, state[k]).store_slice(&mut slots[k][i]);
         }
     }
 }
