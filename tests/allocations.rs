@@ -89,6 +89,16 @@ fn runs(threads: usize) {
     }
 }
 
+/// Shards whose rows are copied to tiles, but those of each epoch's short last batch.
+fn long_shards(threads: usize) {
+    let builder = Sequential::builder(70).dense(80, Activation::Relu);
+    let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(120);
+    let config = config.shards(2).exact_threads(threads);
+    let epochs = epochs(&model, &classes(150, 70, 3, 1), &config, 40);
+    assert_none(&epochs[2..], 2 * 37, threads, "long shards");
+}
+
 fn steps(threads: usize) {
     let data = values(82, 5, 2, 1);
     let builder = Sequential::builder(5).dense(9, Activation::Tanh);
@@ -129,6 +139,7 @@ fn main() {
     for threads in [1, 2] {
         runs(threads);
         steps(threads);
+        long_shards(threads);
         thousand_epochs(threads);
     }
     println!("steady training allocates nothing: ok");

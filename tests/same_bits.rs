@@ -156,15 +156,25 @@ fn special() -> Vec<Case> {
     ]
 }
 
-/// Blocks of rows are cut at 256: more rows than that in a block, and a net that is all rows.
+/// Blocks of rows are cut at 512: more rows than that in a block, and a net that is all rows; then shards
+/// so long that rows are copied to tiles, but those of the last batch.
 fn many_rows() -> Vec<Case> {
     let model = Sequential::builder(3).dense(5, Activation::Tanh).dense(2, Activation::Identity);
-    vec![case(
-        "3-5-2, batches of 1,000 rows",
-        model.build(9).unwrap(),
-        values(1111, 3, 2, 9),
-        TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(1000).shards(3),
-    )]
+    let tiled = Sequential::builder(70).dense(326, Activation::Tanh).dense(70, Activation::Relu);
+    vec![
+        case(
+            "3-5-2, batches of 1,000 rows",
+            model.build(9).unwrap(),
+            values(1111, 3, 2, 9),
+            TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(1000).shards(3),
+        ),
+        case(
+            "70-326-70-9, long shards",
+            tiled.dense(9, Activation::Softmax).build(10).unwrap(),
+            classes(330, 70, 9, 10),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(250).shards(5),
+        ),
+    ]
 }
 
 fn all() -> Vec<Case> {

@@ -18,6 +18,7 @@ use crate::activation::Activation;
 use crate::rng::Stream;
 use crate::rows::{LANES, padded};
 use crate::simd::panels::WeightLayout;
+use crate::simd::weight_grad::{is_tiled, tiled_len};
 use crate::{Error, Result};
 
 /// Most parameters of a layer: what is sized by them stays within the address space.
@@ -175,6 +176,14 @@ impl Placed {
     /// Whether the gradient by the layer's input may overwrite that by its output.
     pub fn gradient_in_place(&self) -> bool {
         matches!(&self.kind, Kind::Activation(_) | Kind::Dropout(_))
+    }
+
+    /// Values of a dense layer's input in tiles, per row; 0 where no such copy is worth its while.
+    pub fn tiled_per_row(&self) -> usize {
+        match &self.kind {
+            Kind::Dense(_) if is_tiled(self.layout()) => tiled_len(self.layout(), 1),
+            _ => 0,
+        }
     }
 
     /// Values that the forward pass keeps for the backward pass, per row.

@@ -153,7 +153,7 @@ impl<'a> Forward<'a> {
     pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
         block.reserve(&self.plan, rows.max(CHUNK), None, false);
         block.load(features, self.model.inputs(), rows);
-        block.forward(&self.pass(), 0, Ahead::none());
+        block.forward(&self.pass(), 0, Ahead::none(), &[]);
     }
 }
 

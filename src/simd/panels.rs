@@ -15,6 +15,9 @@ pub(crate) const STRIP: usize = 2 * LANES;
 /// the rows of a batch pass by.
 pub(crate) const BLOCK: usize = 240;
 
+/// Inputs of the tallest tile of the weight gradient: 24 registers of sums, where they are wide.
+pub(crate) const TALL: usize = 12;
+
 /// The layout of weights of `inputs` x `outputs` (I x O), and of their transpose.
 ///
 /// Weights: `[block of inputs][panel of 16 outputs][input][16]`, O padded to panels.
@@ -39,6 +42,8 @@ pub(crate) struct WeightBlock {
     pub weights: Range<usize>,
     /// Where its transpose lies.
     pub transpose: Range<usize>,
+    /// Its first tile among those of [`WeightLayout::tiles`].
+    pub tile: usize,
 }
 
 impl WeightBlock {
@@ -64,6 +69,12 @@ impl WeightLayout {
         padded(self.inputs.div_ceil(self.inputs.div_ceil(BLOCK)))
     }
 
+    /// Number of tiles of [`TALL`] inputs, which each range of blocks begins anew.
+    pub fn tiles(self) -> usize {
+        let (height, inputs) = (self.height(), self.inputs);
+        inputs / height * height.div_ceil(TALL) + (inputs % height).div_ceil(TALL)
+    }
+
     /// Number of blocks.
     pub fn blocks(self) -> usize {
         self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(self.height())
@@ -80,6 +91,7 @@ impl WeightLayout {
         WeightBlock {
             weights: weights..weights + padded(outputs.len()) * inputs.len(),
             transpose: transpose..transpose + outputs.len() * high,
+            tile: index / strips * self.height().div_ceil(TALL),
             inputs,
             outputs,
         }

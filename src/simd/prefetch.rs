@@ -36,6 +36,26 @@ fn prefetch_pair_to_write(pair: &Pair) {
     prefetch_pair(pair);
 }
 
+/// Pairs of lines that are asked for one by one in the course of a loop: a core waits for some 16 lines
+/// at once, and a burst of more holds up what it loads itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace<'a> {
+    pub pairs: &'a [Pair],
+    /// The binary logarithm of the loop's steps from one pair to the next.
+    pub shift: u32,
+}
+
+impl Pace<'_> {
+    /// Step `t` of the loop.
+    #[inline(always)]
+    pub fn step(&self, t: usize) {
+        let between = t & ((1 << self.shift) - 1) != 0;
+        if !between && let Some(pair) = self.pairs.get(t >> self.shift) {
+            prefetch_pair(pair);
+        }
+    }
+}
+
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
 const AT_ONCE: usize = 16;
 
@@ -104,6 +124,18 @@ impl<'a> Ahead<'a> {
             pairs.iter().for_each(prefetch_pair_to_write);
         } else {
             pairs.iter().for_each(prefetch_pair);
+        }
+    }
+
+    /// Pairs of lines that are left of slices.
+    pub fn pairs(&self) -> usize {
+        match &self.source {
+            _ if self.done => 0,
+            Source::Rows { .. } => 0,
+            Source::Slices(slices) => {
+                let left = slices.as_slice().iter().map(|(slice, _)| slice.len() / (2 * LANES));
+                self.rest.len() + left.sum::<usize>()
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::gather::gather_rows;
 use super::plan::{Op, Plan};
+use super::shards::ShardPlace;
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape, Targets};
 use crate::layer::dropout::MaskKey;
@@ -10,6 +11,7 @@ use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Rows, RowsMut, stride};
 use crate::simd::product::Finish;
+use crate::simd::weight_grad::{Left, write_tiled};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// The buffers of a block of rows, sized once.
@@ -19,6 +21,8 @@ pub(crate) struct Block {
     pub values: Vec<Aligned>,
     pub grads: Vec<Aligned>,
     kept: Vec<Aligned>,
+    /// Each op's input in tiles, where the plan says so.
+    tiled: Vec<Aligned>,
     labels: Vec<u32>,
     targets: Aligned,
     target_columns: usize,
@@ -68,6 +72,11 @@ impl Block {
             }
         }
         grow_one(&mut self.losses, rows);
+    }
+
+    /// Makes room for `rows` rows of the dense layers' inputs in tiles.
+    pub fn reserve_tiles(&mut self, plan: &Plan, rows: usize) {
+        grow(&mut self.tiled, plan.tiled.iter().map(|&w| rows * w));
     }
 
     /// Copies rows that lie one after the other.
@@ -124,7 +133,7 @@ impl Block {
 
     /// Runs the layers forward; `first_row` is the epoch's row that stands first here. The first dense
     /// layer asks for what is wanted ahead.
-    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead) {
+    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead, shards: &[ShardPlace]) {
         let mut ahead = Some(ahead);
         for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
             self.value_bounds[op.y] = None;
@@ -142,6 +151,12 @@ impl Block {
             let kept = &mut self.kept[index];
             match &layer.kind {
                 Kind::Dense(_) => {
+                    let width = pass.plan.tiled[index];
+                    for rows in shards.iter().map(|shard| shard.rows.clone()).filter(|_| width > 0)
+                    {
+                        let to = &mut self.tiled[index][rows.start * width..rows.end * width];
+                        write_tiled(layer.layout(), &x.slice(rows), to);
+                    }
                     let ahead = ahead.take().unwrap_or_else(Ahead::none);
                     let relu = pass.plan.relu_after(index);
                     let y = (y, if relu { Finish::Relu } else { Finish::Sum });
@@ -254,6 +269,17 @@ impl Block {
         )
     }
 
+    /// A shard's input of op `index` in tiles.
+    #[inline(always)]
+    pub fn tiled_of(
+        &self,
+        index: usize,
+        per_row: usize,
+        rows: &std::ops::Range<usize>,
+    ) -> Left<'_> {
+        Left::Tiled(&self.tiled[index][rows.start * per_row..rows.end * per_row])
+    }
+
     /// What op `index` kept in its forward pass, for some of the rows.
     pub fn kept_of(&self, index: usize, per_row: usize, rows: std::ops::Range<usize>) -> &[f32] {
         &self.kept[index][rows.start * per_row..rows.end * per_row]
@@ -315,7 +341,7 @@ mod tests {
         let mut block = Block::default();
         block.reserve(&plan, 40, Some(data.targets().shape()), true);
         block.gather(&data, &(0..40).collect::<Vec<_>>());
-        block.forward(&pass, 0, Ahead::none());
+        block.forward(&pass, 0, Ahead::none(), &[]);
         block.loss(&pass, &CrossEntropy::default().into(), Some(1.0));
         block.backward(&pass);
         block.measure(&pass);

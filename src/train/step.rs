@@ -144,6 +144,9 @@ impl Stepper {
         let most = self.cut.most_rows();
         for block in &mut self.blocks {
             block.reserve(&self.plan, most, Some(targets), true);
+            if self.cut.is_tiled() {
+                block.reserve_tiles(&self.plan, most);
+            }
         }
     }
 
@@ -235,18 +238,19 @@ impl Stepper {
             epoch: input.epoch,
         };
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
-        let ranges = &self.cut.blocks;
+        let cut = &self.cut;
         let rows = input.rows.iter().map(|&row| row as usize);
         let normalizer = input.loss.normalizer(input.data.targets(), rows);
         let scale = (1.0 / normalizer) as f32;
         let bound = !self.exact;
         each_block(blocks, 0, self.fork, &|index, block| {
-            let rows = ranges[index].clone();
+            let rows = cut.blocks[index].clone();
             let first = input.first_row + rows.start as u64;
+            let shards = if cut.is_tiled() { cut.shards_of(index) } else { &[] };
             let next = input.next.get(rows.clone()).unwrap_or(&[]);
             let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
             timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-            timer.time(Phase::Forward, || block.forward(&pass, first, ahead));
+            timer.time(Phase::Forward, || block.forward(&pass, first, ahead, shards));
             timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
             timer.time(Phase::Backward, || block.backward(&pass));
             if bound {

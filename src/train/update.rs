@@ -16,7 +16,7 @@ use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::rows::{Rows, stride};
 use crate::simd::panels::{WeightBlock, transpose_block};
-use crate::simd::weight_grad::{scratch_len, weight_grad};
+use crate::simd::weight_grad::{Left, reads_rows, scratch_len, weight_grad};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
@@ -94,6 +94,8 @@ impl<'a> Batch<'a> {
         };
         if let Some(block) = &unit.block {
             scratch.grow(scratch_len(shards));
+            let tiled = self.cut.is_tiled() && !reads_rows(block);
+            let tiled = if tiled { self.plan.tiled[unit.op] } else { 0 };
             let (wide, narrow) = (stride(layer.inputs), stride(layer.outputs));
             let of = |data: &'a [f32], rows: &Range<usize>, cols, stride| {
                 let data = &data[rows.start * stride..rows.end * stride];
@@ -102,7 +104,10 @@ impl<'a> Batch<'a> {
             let shard = |s: usize| {
                 let ShardPlace { block, rows } = &self.cut.shards[s];
                 let block: &Block = &self.blocks[*block];
-                let x = of(&block.values[op.x], rows, layer.inputs, wide);
+                let x = match tiled {
+                    0 => Left::Rows(of(&block.values[op.x], rows, layer.inputs, wide)),
+                    per_row => block.tiled_of(unit.op, per_row, rows),
+                };
                 (x, of(&block.grads[op.dy], rows, layer.outputs, narrow))
             };
             let grads = grads.split_at_mut(block.weights.len());

@@ -7,12 +7,12 @@ use fearless_simd::{Simd, SimdBase, f32x16, prelude::*, u32x16};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::panels::Panel;
-use crate::simd::prefetch::{Ahead, Pair, prefetch_pair};
+use crate::simd::prefetch::{Ahead, Pace, Pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
 
 /// The binary logarithm of the indices of the summed dimension from one pair of lines that is asked for
 /// to the next, where it is not the next panels'.
-const AHEAD_SHIFT: usize = 2;
+const AHEAD_SHIFT: u32 = 2;
 
 /// Rows of which a tile asks for lines.
 const AHEAD_ROWS: usize = 4;
@@ -80,12 +80,14 @@ pub(super) struct Column<'a, const NV: usize> {
     /// The first of the panels that come after, if any.
     pub next: Option<Panel<'a>>,
     pub column: usize,
+    /// The binary logarithm of the parts in which the next panels are asked for.
+    pub parts: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
 }
 
-/// A tile of MR rows by NV panels. The first tile of a column asks for the next column's panels, the
-/// others for what else is wanted.
+/// A tile of MR rows by NV panels. Most tiles of a column ask for a part of the next column's panels each,
+/// the others for what else is wanted.
 #[inline(always)]
 pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
@@ -96,9 +98,10 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     beside: &mut Beside,
 ) {
     let columns = place.column..place.column + NV * LANES;
-    let next = if first == 0 { place.next } else { None };
     // Before any register is taken, for a call among them would have to save them all.
     let mut wanted = [&[][..]; AHEAD_ROWS];
+    let (parts, part) = (place.parts, first / MR);
+    let next = place.next.filter(|_| FAR && part >> parts == 0);
     if FAR && next.is_none() && !beside.ahead.is_done() {
         for (pairs, j) in wanted.iter_mut().zip(place.pieces.clone()) {
             *pairs = beside.ahead.take(place.panels[0].piece_len(j) >> AHEAD_SHIFT);
@@ -118,13 +121,19 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         for (slice, panel) in panels.iter_mut().zip(&place.panels) {
             *slice = panel.piece(j);
         }
-        let span = done..done + panels[0].len();
-        done = span.end;
-        let (wanted, shift) = match next {
-            Some(next) if FAR => (next.pieces(j, NV).as_flattened().as_chunks().0, 0),
-            _ => (wanted.get(j - place.pieces.start).copied().unwrap_or_default(), AHEAD_SHIFT),
+        let pace = match next {
+            Some(next) => {
+                let pairs: &[Pair] = next.pieces(j, NV).as_flattened().as_chunks().0;
+                let from = |part: usize| (pairs.len() * part) >> parts;
+                Pace { pairs: &pairs[from(part)..from(part + 1)], shift: parts }
+            }
+            None => {
+                let pairs = wanted.get(j - place.pieces.start).copied().unwrap_or_default();
+                Pace { pairs, shift: AHEAD_SHIFT }
+            }
         };
-        acc = chain::<S, MR, NV, FAR>(simd, &rows, span, &panels, acc, (wanted, shift));
+        acc = chain::<S, MR, NV, FAR>(simd, &rows, done, &panels, acc, pace);
+        done += panels[0].len();
     }
     let acc = finished(simd, place.finish, &columns, first, acc);
     let mut largest = u32x16::load_array_ref(simd, &beside.largest);
@@ -235,28 +244,31 @@ fn with_rows<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// `acc` and the products of `span` of the rows with the panels, index after index; every 2^`shift`
-/// of them a pair of `wanted` is asked for.
+/// `acc` and the products of the rows from index `start` on with the panels, index after index.
 #[inline(always)]
 fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     rows: &[&[f32]; MR],
-    span: Range<usize>,
+    start: usize,
     panels: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    (wanted, shift): (&[Pair], usize),
+    pace: Pace,
 ) -> [[f32x16<S>; NV]; MR] {
-    let len = span.len();
+    let len = panels[0].len();
     let (mut left, mut right) = ([&[][..]; MR], [&[][..]; NV]);
     for (left, row) in left.iter_mut().zip(rows) {
-        *left = &row[span.clone()];
+        *left = &row[start..][..len];
     }
     for (right, panel) in right.iter_mut().zip(panels) {
         *right = &panel[..len];
     }
+    // Here, that the loop need not ask it of every row.
+    assert!(
+        left.iter().all(|left| left.len() == len) && right.iter().all(|right| right.len() == len)
+    );
     for t in 0..len {
-        if FAR && let Some(pair) = wanted.get(t >> shift) {
-            prefetch_pair(pair);
+        if FAR {
+            pace.step(t);
         }
         let mut lanes = [f32x16::splat(simd, 0.0); NV];
         for v in 0..NV {

@@ -2,14 +2,17 @@
 
 mod shards;
 mod tile;
+mod tiled;
 
 use std::ops::Range;
 
 use fearless_simd::Simd;
 
+pub(crate) use self::shards::Left;
 use self::shards::{GROUP_SHARDS, Shards};
-use self::tile::{Group, NODES, Room, SHORT, TALL, tile};
-use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
+use self::tile::{Group, NODES, Room, SHORT, tile};
+pub(crate) use self::tiled::{tiled_len, write_tiled};
+use super::panels::{BLOCK, STRIP, TALL, WeightBlock, WeightLayout, transpose_at};
 use super::wide;
 use crate::rows::{LANES, Rows};
 use crate::simd::Ahead;
@@ -20,7 +23,7 @@ const FEW: usize = 12;
 
 /// Rows of a shard from which the tallest tile pays: a shorter chain ends before the partial sums of
 /// the one before it, 24 registers, are stored and added, and nothing hides them.
-const LONG_SHARD: usize = 48;
+pub(crate) const LONG_SHARD: usize = 48;
 
 /// Floats of a tile's sum over a group of shards, and of a strip's.
 const TILE: usize = SHORT * LANES;
@@ -34,19 +37,35 @@ pub(crate) fn scratch_len(shards: usize) -> usize {
     FEW_LEN + NODES * TILE + (shards.max(1).ilog2() as usize + 1) * STRIP_LEN
 }
 
+/// Fewest inputs and outputs of a layer whose rows are worth a copy in tiles: fewer inputs stay in the
+/// first cache as they are, and a copy has to serve some strips.
+const TILED: usize = 65;
+
+/// Whether a layer's rows are copied to tiles, where its shards are long.
+pub(crate) fn is_tiled(layout: WeightLayout) -> bool {
+    layout.inputs.min(layout.outputs) >= TILED
+}
+
+/// Whether a block's gradient is computed across inputs, from x in rows.
+#[inline(always)]
+pub(crate) fn reads_rows(block: &WeightBlock) -> bool {
+    block.outputs.len() <= FEW && block.inputs.len() >= STRIP
+}
+
 /// Writes the gradient of a block of weights, summed over the batch: one chain of fused
 /// multiply-adds over the rows of a shard, then the tree over the shards. Writes that of the bias too
 /// where there is room for it: the column sums of dy, in the same order.
 ///
 /// # Shapes
-/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
+/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O; x in rows, or that of all shards in
+/// tiles unless [`reads_rows`] says no. The first gradient has the block's
 /// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
 /// asked for.
 #[inline(always)]
 pub(crate) fn weight_grad<'a, S: Simd>(
     simd: S,
     block: &WeightBlock,
-    (shards, shard): (usize, impl Fn(usize) -> (Rows<'a>, Rows<'a>)),
+    (shards, shard): (usize, impl Fn(usize) -> (Left<'a>, Rows<'a>)),
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -59,11 +78,12 @@ pub(crate) fn weight_grad<'a, S: Simd>(
     let mut sum = Sum {
         shards: Shards::new::<S>(shards, shard, &mut leaves),
         input: inputs.start,
+        tile: block.tile,
         inputs: inputs.len(),
         output: outputs.start,
         ones: false,
     };
-    if outputs.len() <= FEW && inputs.len() >= STRIP {
+    if reads_rows(block) {
         sum.swap(outputs.len());
         let block = WeightBlock { inputs: outputs, outputs: inputs, ..block.clone() };
         let few = &mut few[..block.panels() * LANES * block.inputs.len()];
@@ -87,15 +107,16 @@ pub(crate) fn weight_grad<'a, S: Simd>(
 /// The sum over the shards, strip after strip.
 struct Sum<'a, 'l, F> {
     shards: Shards<'a, 'l, F>,
-    /// The first input, how many there are, and the first output.
+    /// The first input and tile, how many inputs there are, and the first output.
     input: usize,
+    tile: usize,
     inputs: usize,
     output: usize,
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
 }
 
-impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
+impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// The strips of `panels` panels of outputs.
     #[inline(always)]
     fn strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
@@ -141,8 +162,9 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         panel: usize,
         mut room: Room,
     ) -> usize {
+        let tiles = self.inputs.div_ceil(MR) * self.shards.groups();
+        let pairs = room.ahead.pairs().div_ceil(tiles);
         for index in 0..self.shards.groups() {
-            let next = if MR == TALL && NV == 2 { self.shards.x_after(index) } else { &[] };
             let group = Group {
                 index,
                 last: index + 1 == self.shards.groups(),
@@ -150,8 +172,9 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 leaves: self.shards.group(index),
                 ones: self.ones,
                 input: self.input,
+                tile: self.tile,
                 output: self.output + panel * LANES,
-                next,
+                pairs,
             };
             column::<S, MR, NV>(simd, self.inputs, &group, &mut room);
         }
@@ -168,7 +191,7 @@ fn column<S: Simd, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     // Of the last 8 inputs two tiles of 4 keep the multiply-adds busier than 6 and 2.
-    let tall = if MR == 6 && inputs % 6 == 2 { inputs.saturating_sub(8) } else { inputs };
+    let tall = if MR == 6 && inputs % TALL == 8 { inputs.saturating_sub(8) } else { inputs };
     let mut i = tiles::<S, MR, NV>(simd, (0..tall, inputs), group, room);
     if MR > 4 {
         i = tiles::<S, 4, NV>(simd, (i..inputs, inputs), group, room);
@@ -233,9 +256,14 @@ mod tests {
         let (xs, dys) = (Rows::of(&x, rows, inputs), Rows::of(&dy, rows, outputs));
         let starts: Vec<usize> =
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
-        let shard =
-            |s: usize| (xs.slice(starts[s]..starts[s + 1]), dys.slice(starts[s]..starts[s + 1]));
-        for level in levels() {
+        let tiles = |s: usize| {
+            let x = xs.slice(starts[s]..starts[s + 1]);
+            let mut tiled = vec![f32::NAN; tiled_len(layout, x.rows)];
+            write_tiled(layout, &x, &mut tiled);
+            tiled
+        };
+        let tiled: Vec<_> = (0..shard_rows.len()).map(tiles).collect();
+        for (level, in_tiles) in levels().into_iter().flat_map(|l| [(l, false), (l, true)]) {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
             let mut grads = vec![f32::NAN; layout.weights_len()];
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
@@ -243,6 +271,14 @@ mod tests {
                 let last = b.weights.end == grads.len();
                 let bias = if last { &mut bias[..] } else { &mut [] };
                 let grads = &mut grads[b.weights.clone()];
+                let shard = |s: usize| {
+                    let rows = starts[s]..starts[s + 1];
+                    let left = match in_tiles && !reads_rows(&b) {
+                        true => Left::Tiled(&tiled[s]),
+                        false => Left::Rows(xs.slice(rows.clone())),
+                    };
+                    (left, dys.slice(rows))
+                };
                 dispatch_at!(level, simd =>
                     weight_grad(simd, &b, (shard_rows.len(), shard), &mut scratch, (grads, bias),
                         &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));

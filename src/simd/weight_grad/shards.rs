@@ -4,6 +4,7 @@ use fearless_simd::Simd;
 
 use super::tile::NODES;
 use crate::rows::Rows;
+use crate::simd::panels::TALL;
 use crate::simd::wide;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
@@ -14,12 +15,31 @@ const GROUP_ROWS: usize = 64;
 /// Most shards of a group: two of each node where registers are wide.
 pub(super) const GROUP_SHARDS: usize = 2 * NODES;
 
+/// A shard's rows of a layer's input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Left<'a> {
+    Rows(Rows<'a>),
+    /// What [`write_tiled`](super::write_tiled) wrote.
+    Tiled(&'a [f32]),
+}
+
 /// A shard's rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaf<'a> {
     pub x: &'a [f32],
     pub dy: &'a [f32],
     pub rows: usize,
+    /// From one tile of x to the next; 0 where x lies in rows.
+    pub tile: usize,
+}
+
+impl Left<'_> {
+    fn stride(&self) -> usize {
+        match self {
+            Self::Rows(x) => x.stride,
+            Self::Tiled(..) => TALL,
+        }
+    }
 }
 
 /// Room for the shards of a group. None where there is no shard, for a slice would have to be written.
@@ -41,7 +61,7 @@ pub(super) struct Shards<'a, 'l, F> {
     held: Option<usize>,
 }
 
-impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
+impl<'a, 'l, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// `count` shards, of which `shard(s)` gives the rows (x, dy).
     #[inline(always)]
     pub fn new<S: Simd>(count: usize, shard: F, leaves: &'l mut Leaves<'a>) -> Self {
@@ -50,9 +70,9 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         Self {
             count,
             shard,
-            at_once: (GROUP_ROWS / x.rows.max(1)).clamp(1, most).ilog2(),
-            rows: x.rows,
-            strides: (x.stride, dy.stride),
+            at_once: (GROUP_ROWS / dy.rows.max(1)).clamp(1, most).ilog2(),
+            rows: dy.rows,
+            strides: (x.stride(), dy.stride),
             swapped: false,
             leaves,
             held: None,
@@ -83,12 +103,6 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         leaves
     }
 
-    /// The first rows of x of the group after `index`; those of the first one after the last.
-    pub fn x_after(&self, index: usize) -> &'a [f32] {
-        let after = if index + 1 == self.groups() { 0 } else { index + 1 };
-        leaf_of(&self.shard, after << self.at_once, self.swapped).x
-    }
-
     /// Exchanges x and dy.
     pub fn swap(&mut self) {
         self.swapped = !self.swapped;
@@ -101,11 +115,15 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
 
 #[inline(always)]
 fn leaf_of<'a>(
-    shard: &impl Fn(usize) -> (Rows<'a>, Rows<'a>),
+    shard: &impl Fn(usize) -> (Left<'a>, Rows<'a>),
     s: usize,
     swapped: bool,
 ) -> Leaf<'a> {
     let (x, dy) = shard(s);
-    let (x, dy) = if swapped { (dy, x) } else { (x, dy) };
-    Leaf { x: x.data, dy: dy.data, rows: dy.rows }
+    let (data, tile) = match x {
+        Left::Rows(x) => (x.data, 0),
+        Left::Tiled(x) => (x, dy.rows * TALL),
+    };
+    let (x, right) = if swapped { (dy.data, data) } else { (data, dy.data) };
+    Leaf { x, dy: right, rows: dy.rows, tile }
 }

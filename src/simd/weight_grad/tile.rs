@@ -5,16 +5,9 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
-use crate::simd::panels::STRIP;
+use crate::simd::panels::{STRIP, TALL};
 use crate::simd::prefetch::{Ahead, prefetch};
 use crate::simd::wide;
-
-/// Pairs of lines that a tile asks for ahead: all of a block's parameters, state and transpose, 1,900
-/// lines, within the tiles of 128 rows.
-const AHEAD_PAIRS: usize = 12;
-
-/// Inputs of the tallest tile.
-pub(super) const TALL: usize = 12;
 
 /// Registers of sums of a tile over a group of shards; only the tallest tile has more, for one shard.
 pub(super) const SHORT: usize = 12;
@@ -49,15 +42,14 @@ pub(super) struct Group<'a, 'l> {
     pub strides: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
-    /// The block's first input and the strip's first output.
+    /// The block's first input and tile, and the strip's first output.
     pub input: usize,
+    pub tile: usize,
     pub output: usize,
-    /// The rows of x that come after these.
-    pub next: &'a [f32],
+    /// Pairs of lines that each tile asks for.
+    pub pairs: usize,
 }
 
-/// What only the tallest tiles ask for: their shards are long, so the rows of a batch leave the second
-/// cache, and their loop has room for it.
 impl<'a> Group<'a, '_> {
     /// Asks for the next strip's columns of dy: tile `index` of `tiles` for its part of the rows.
     #[inline(always)]
@@ -74,13 +66,12 @@ impl<'a> Group<'a, '_> {
         }
     }
 
-    /// The rows of x that come after these, from the line that begins within a tile on.
+    /// Where the inputs from `i` on lie: rows, the column among theirs, and their stride.
     #[inline(always)]
-    fn next_rows(&self, i: usize) -> &'a [f32] {
-        let line = (self.input + i).next_multiple_of(LANES);
-        match line < self.input + i + TALL {
-            true => self.next.get(line..).unwrap_or(&[]),
-            false => &[],
+    fn left(&self, leaf: &Leaf<'a>, i: usize) -> (&'a [f32], usize, usize) {
+        match leaf.tile {
+            0 => (leaf.x, self.input + i, self.strides.0),
+            tile => (&leaf.x[(self.tile + i / TALL) * tile..], i % TALL, self.strides.0),
         }
     }
 }
@@ -95,14 +86,12 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, ahead } = room;
-    ahead.ask(AHEAD_PAIRS);
-    let mut wanted = &[][..];
+    ahead.ask(group.pairs);
     if MR == TALL && NV == 2 {
         group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
-        wanted = group.next_rows(i);
     }
     let mut acc = match MR * NV > SHORT {
-        true => chain::<S, MR, NV>(simd, i, group, &group.leaves[0], wanted),
+        true => chain::<S, MR, NV>(simd, i, group, &group.leaves[0]),
         false => group_sum::<S, MR, NV>(simd, i, group, tiles),
     };
     let place = |l: usize| (l * NV * inputs + i) * LANES;
@@ -133,9 +122,9 @@ fn group_sum<S: Simd, const MR: usize, const NV: usize>(
     let mut rest = group.leaves;
     let mut node = 0;
     let acc = loop {
-        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0], &[]);
+        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0]);
         if at_once == 2 && rest.len() > 1 {
-            let right = chain::<S, MR, NV>(simd, i, group, &rest[1], &[]);
+            let right = chain::<S, MR, NV>(simd, i, group, &rest[1]);
             for m in 0..MR {
                 for v in 0..NV {
                     acc[m][v] += right[m][v];
@@ -161,15 +150,13 @@ fn group_sum<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. The tallest
-/// tiles ask for a line of `wanted` with each row.
+/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile.
 #[inline(always)]
 fn chain<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
     leaf: &Option<Leaf>,
-    mut wanted: &[f32],
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
     let Some(leaf) = leaf else { return acc };
@@ -182,21 +169,13 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
         }
         return acc;
     }
-    let input = group.input + i;
-    let (x_stride, dy_stride) = group.strides;
+    let (xs, input, x_stride) = group.left(leaf, i);
+    let (dys, dy_stride) = (leaf.dy, group.strides.1);
     // Here, that the loop need not ask it of every row.
     assert!(input <= x_stride && x_stride - input >= MR);
     assert!(group.output <= dy_stride && dy_stride - group.output >= NV * LANES);
-    let (mut xs, mut dys) = (leaf.x, leaf.dy);
-    for _ in 0..leaf.rows {
-        let (x, below) = xs.split_at(x_stride);
-        xs = below;
-        let (dy, below) = dys.split_at(dy_stride);
-        dys = below;
-        if MR == TALL {
-            wanted.first().map(prefetch);
-            wanted = wanted.get(x_stride..).unwrap_or(&[]);
-        }
+    let rows = xs[..leaf.rows * x_stride].chunks_exact(x_stride).zip(dys.chunks_exact(dy_stride));
+    for (x, dy) in rows {
         let left = &x[input..][..MR];
         let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
         let mut right = [f32x16::splat(simd, 0.0); NV];
