@@ -6,7 +6,7 @@ use super::walk::{Function, One, Pass, each};
 use super::{Activation, softmax};
 use crate::rows::RowsMut;
 use crate::simd::Fma;
-use crate::simd::{self, dispatch_at};
+use crate::simd::{self, Registers, dispatch_at};
 
 /// Does a pass over `out`: outputs in the forward passes, gradients in the backward one.
 pub(super) fn run(level: Level, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
@@ -14,7 +14,7 @@ pub(super) fn run(level: Level, activation: Activation, pass: Pass<'_>, out: Row
 }
 
 #[inline(always)]
-fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
+fn choose<S: Registers>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
     match activation {
         Activation::Identity => identity(simd, pass, out),
         Activation::Sigmoid => sigmoid(simd, pass, out),
@@ -30,7 +30,7 @@ fn choose<S: Simd>(simd: S, activation: Activation, pass: Pass<'_>, out: RowsMut
 }
 
 #[inline(always)]
-fn identity<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn identity<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -45,7 +45,7 @@ fn identity<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 }
 
 #[inline(always)]
-fn sigmoid<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn sigmoid<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -57,7 +57,7 @@ fn sigmoid<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 }
 
 #[inline(always)]
-fn tanh<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn tanh<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -69,7 +69,7 @@ fn tanh<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 }
 
 #[inline(always)]
-fn relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn relu<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -84,7 +84,7 @@ fn relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 }
 
 #[inline(always)]
-fn leaky_relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, slope: f32) {
+fn leaky_relu<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, slope: f32) {
     each(
         simd,
         pass,
@@ -99,7 +99,7 @@ fn leaky_relu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, slope: f32) {
 }
 
 #[inline(always)]
-fn elu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, alpha: f32) {
+fn elu<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, alpha: f32) {
     let zero = f32x16::splat(simd, 0.0);
     each(
         simd,
@@ -119,7 +119,7 @@ fn elu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>, alpha: f32) {
 }
 
 #[inline(always)]
-fn gelu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn gelu<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -137,7 +137,7 @@ fn gelu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 }
 
 #[inline(always)]
-fn silu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn silu<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,
@@ -153,7 +153,7 @@ fn silu<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 
 // 1 - exp(-y) would lose its digits where y is small.
 #[inline(always)]
-fn softplus<S: Simd>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
+fn softplus<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
     each(
         simd,
         pass,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use fearless_simd::{Simd, f32x16, prelude::*};
 
 use crate::rows::{LANES, RowsMut};
-use crate::simd;
+use crate::simd::Registers;
 
 /// What to do with the rows at hand.
 pub(super) enum Pass<'a> {
@@ -40,7 +40,7 @@ impl<S: Simd, F: Fn(f32x16<S>) -> f32x16<S>> Function<S> for One<F> {
 /// output's gradient to the input's. Each loop is a function of its own, which keeps its
 /// caller small.
 #[inline(always)]
-pub(super) fn each<S: Simd>(
+pub(super) fn each<S: Registers>(
     simd: S,
     pass: Pass<'_>,
     out: RowsMut<'_>,
@@ -77,18 +77,24 @@ pub(super) fn each<S: Simd>(
 /// Writes the function of `x`, or of what stands in `y`: as many vectors at once as registers hold, and
 /// then what is left of each row.
 #[inline(always)]
-fn forward<S: Simd>(
+fn forward<S: Registers>(
     simd: S,
     f: impl Function<S>,
     x: Option<&[[f32; LANES]]>,
     y: &mut [[f32; LANES]],
     (row, panels): (usize, usize),
 ) {
-    let fours = if simd::wide::<S>() { panels / 4 * 4 } else { 0 };
-    let pairs = panels / 2 * 2;
-    vectors::<S, _, 4>(simd, &f, x, y, (row, 0..fours));
-    vectors::<S, _, 2>(simd, &f, x, y, (row, fours..pairs));
-    vectors::<S, _, 1>(simd, &f, x, y, (row, pairs..panels));
+    let mut done = 0;
+    if S::WIDE {
+        done = panels / 4 * 4;
+        vectors::<S, _, 4>(simd, &f, x, y, (row, 0..done));
+    }
+    if !S::EMULATED {
+        let pairs = panels / 2 * 2;
+        vectors::<S, _, 2>(simd, &f, x, y, (row, done..pairs));
+        done = pairs;
+    }
+    vectors::<S, _, 1>(simd, &f, x, y, (row, done..panels));
 }
 
 /// Some panels of every row, N at a time. A function of its own for each N: one frame, which stays small

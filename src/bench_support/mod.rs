@@ -75,7 +75,7 @@ impl Products {
         let mut y = RowsMut::of(&mut self.y, rows, layout.outputs);
         let operand = layout.forward(&self.weights);
         let (ends, mut ahead) = ((&Start::Bias(&self.bias), &Finish::Sum), Ahead::none());
-        dispatch!(simd => product(simd, &x, &operand, &mut y, ends, &mut ahead));
+        product(&x, &operand, &mut y, ends, &mut ahead);
         black_box(&mut self.y);
     }
 
@@ -86,7 +86,7 @@ impl Products {
         let mut dx = RowsMut::of(&mut self.x, rows, layout.inputs);
         let operand = layout.backward(&self.transpose);
         let (ends, mut ahead) = ((&Start::Zero, &Finish::Sum), Ahead::none());
-        dispatch!(simd => product(simd, &dy, &operand, &mut dx, ends, &mut ahead));
+        product(&dy, &operand, &mut dx, ends, &mut ahead);
         black_box(&mut self.x);
     }
 
@@ -111,8 +111,7 @@ impl Products {
                 (left, dy.slice(range(s)))
             };
             let grads = (grads, &mut [][..]);
-            dispatch!(simd => weight_grad(simd, &block, (shards, shard), &mut self.scratch, grads,
-                &mut Ahead::none()));
+            weight_grad(&block, (shards, &shard), &mut self.scratch, grads, &mut Ahead::none());
         }
         black_box(&mut self.weights);
     }

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
+use crate::simd::Ahead;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Finish, Start, product};
-use crate::simd::{Ahead, dispatch};
 use crate::{Error, Result};
 
 /// How a dense layer's weights are drawn; biases start at zero.
@@ -129,7 +129,7 @@ pub(crate) fn forward(
 ) -> f32 {
     let (weights, bias) = params.split_at(layout.weights_len());
     let (operand, start) = (layout.forward(weights), Start::Bias(bias));
-    dispatch!(simd => product(simd, &x, &operand, &mut y, (&start, &finish), &mut ahead))
+    product(&x, &operand, &mut y, (&start, &finish), &mut ahead)
 }
 
 /// From `y = b + x W^T`: `dx = finish(dy W)`, on the transposed weights. Returns a bound on the sizes in
@@ -141,7 +141,7 @@ pub(crate) fn backward(
     (mut dx, finish): (RowsMut, Finish),
 ) -> f32 {
     let (operand, ends) = (layout.backward(transpose), (&Start::Zero, &finish));
-    dispatch!(simd => product(simd, &dy, &operand, &mut dx, ends, &mut Ahead::none()))
+    product(&dy, &operand, &mut dx, ends, &mut Ahead::none())
 }
 
 #[cfg(test)]

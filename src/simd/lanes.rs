@@ -4,12 +4,6 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 
 use crate::rows::LANES;
 
-/// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
-#[inline(always)]
-pub(crate) fn wide<S: Simd>() -> bool {
-    <S::f32s as SimdBase<S>>::LEN == LANES
-}
-
 /// The sum of sixteen lanes by a fixed tree: halves are added until one lane is left.
 #[inline(always)]
 pub(crate) fn sum16<S: Simd>(simd: S, v: f32x16<S>) -> f32 {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use fearless_simd::Level;
+use fearless_simd::{Level, Simd};
 
 /// Names the instruction set that the kernels run on. It changes speed and no bit of a result.
 ///
@@ -89,6 +89,30 @@ pub(crate) fn active() -> (SimdLevel, Level) {
             .find_map(|&l| level_of(l).map(|token| (l, token)))
             .unwrap_or((SimdLevel::Fallback, Level::fallback()))
     })
+}
+
+/// What a level's registers are like. Constants, so that no tile is compiled for a level that does not use
+/// it: most of the time to compile the crate is that of the tiles.
+pub(crate) trait Registers: Simd {
+    /// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
+    const WIDE: bool = false;
+    /// Whether multiply-adds are emulated one by one: then the smallest tile does as well as any.
+    const EMULATED: bool = false;
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+impl Registers for fearless_simd::Avx512 {
+    const WIDE: bool = true;
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+impl Registers for fearless_simd::Avx2 {}
+
+#[cfg(target_arch = "aarch64")]
+impl Registers for fearless_simd::Neon {}
+
+impl Registers for fearless_simd::Fallback {
+    const EMULATED: bool = true;
 }
 
 /// Runs an expression compiled for the process's level: `dispatch!(simd => kernel(simd, args))`.

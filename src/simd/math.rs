@@ -90,6 +90,18 @@ pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(
     simd: S,
     x: [f32x16<S>; N],
 ) -> [f32x16<S>; N] {
+    #[inline(never)]
+    fn one<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+        exp_at_once(simd, [x])[0]
+    }
+    match simd.level().is_fallback() {
+        true => each!(x[0], i => one(simd, x[i])),
+        false => exp_at_once(simd, x),
+    }
+}
+
+#[inline(always)]
+fn exp_at_once<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
     let (s, p) = reduce(simd, x, [LN2_HI, LN2_LO]);
     let zero = f32x16::splat(simd, 0.0);
     let y = each!(zero, i => (p[i] + 1.0) * s[i]);
@@ -102,6 +114,18 @@ pub(crate) fn expm1_nonpositive<S: Simd, const N: usize>(
     simd: S,
     x: [f32x16<S>; N],
 ) -> [f32x16<S>; N] {
+    #[inline(never)]
+    fn one<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+        expm1_at_once(simd, [x])[0]
+    }
+    match simd.level().is_fallback() {
+        true => each!(x[0], i => one(simd, x[i])),
+        false => expm1_at_once(simd, x),
+    }
+}
+
+#[inline(always)]
+fn expm1_at_once<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
     let least = f32x16::splat(simd, -20.0);
     let x = each!(least, i => x[i].simd_lt(-20.0).select(least, x[i]));
     let (s, p) = reduce(simd, x, [std::f32::consts::LN_2]);

@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
                 (x, of(&block.grads[op.dy], rows, layer.outputs, narrow))
             };
             let grads = grads.split_at_mut(block.weights.len());
-            dispatch!(simd => weight_grad(simd, block, (shards, &shard), scratch, grads, ahead));
+            weight_grad(block, (shards, &shard), scratch, grads, ahead);
             return;
         }
         let leaf = |s: usize, grads: &mut [f32]| {

@@ -4,13 +4,11 @@ mod tile;
 
 use std::ops::Range;
 
-use fearless_simd::Simd;
-
 use self::tile::{Beside, Column, tile};
 pub(crate) use self::tile::{Finish, Slope, Start};
 use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
-use crate::simd::{Ahead, wide};
+use crate::simd::{Ahead, Registers, dispatch};
 
 /// Most of the summed dimension that a tile goes through at once. Panels come from the second cache
 /// as fast as from the first, and every stop to store and load a tile costs 45 cycles: with 240,
@@ -29,8 +27,19 @@ const SLAB: usize = 128 << 10;
 ///
 /// # Shapes
 /// a: B x K, b: K x N, c and the rows of `finish`: B x N.
+#[inline(never)]
+pub(crate) fn product(
+    a: &Rows,
+    b: &Operand,
+    c: &mut RowsMut,
+    ends: (&Start, &Finish),
+    ahead: &mut Ahead,
+) -> f32 {
+    dispatch!(simd => product_at(simd, a, b, c, ends, ahead))
+}
+
 #[inline(always)]
-pub(crate) fn product<S: Simd>(
+fn product_at<S: Registers>(
     simd: S,
     a: &Rows,
     b: &Operand,
@@ -46,7 +55,7 @@ pub(crate) fn product<S: Simd>(
         columns(simd, a, &place, c, &mut beside);
         return beside.bound();
     }
-    let height = if wide::<S>() { 12 } else { 6 };
+    let height = if S::WIDE { 12 } else { 6 };
     let at_once = evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1);
     let slab = (SLAB / b.depth.min(at_once * b.piece).max(1)).max(height);
     let rows_at_once = evenly(a.rows, a.rows.div_ceil(slab), height);
@@ -82,26 +91,28 @@ struct Place<'a> {
 
 /// Columns of tiles, one after the other.
 #[inline(always)]
-fn columns<S: Simd>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, beside: &mut Beside) {
+fn columns<S: Registers>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, beside: &mut Beside) {
     let mut panel = 0;
     while panel < place.b.panels() {
-        panel += match (place.b.panels() - panel, place.far) {
-            (2.., true) if wide::<S>() => {
-                column::<S, 12, 2, true>(simd, a, place, panel, c, beside)
+        panel += if S::EMULATED {
+            column::<S, 1, 1, false>(simd, a, place, panel, c, beside)
+        } else if S::WIDE {
+            match (place.b.panels() - panel, place.far) {
+                (2.., true) => column::<S, 12, 2, true>(simd, a, place, panel, c, beside),
+                (2.., false) => column::<S, 12, 2, false>(simd, a, place, panel, c, beside),
+                _ => column::<S, 12, 1, false>(simd, a, place, panel, c, beside),
             }
-            (2.., false) if wide::<S>() => {
-                column::<S, 12, 2, false>(simd, a, place, panel, c, beside)
-            }
-            _ if wide::<S>() => column::<S, 12, 1, false>(simd, a, place, panel, c, beside),
-            (_, true) => column::<S, 6, 1, true>(simd, a, place, panel, c, beside),
-            (_, false) => column::<S, 6, 1, false>(simd, a, place, panel, c, beside),
+        } else if place.far {
+            column::<S, 6, 1, true>(simd, a, place, panel, c, beside)
+        } else {
+            column::<S, 6, 1, false>(simd, a, place, panel, c, beside)
         };
     }
 }
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
 #[inline(always)]
-fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
+fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     place: &Place,
@@ -123,7 +134,7 @@ fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     let (whole, rest) = (a.rows / MR, a.rows % MR);
     let mut row = 0;
     let mut tall = a.rows;
-    if MR == 12 && NV == 2 && rest <= whole {
+    if const { MR == 12 && NV == 2 } && rest <= whole {
         // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
         row = tiles::<S, 13, NV, FAR>(simd, a, 0..rest * 13, &place, c, beside);
     } else if MR == 12 && whole > 0 && rest == 4 {
@@ -131,19 +142,21 @@ fn column<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         tall -= 16;
     }
     row = tiles::<S, MR, NV, FAR>(simd, a, row..tall, &place, c, beside);
-    if MR > 8 {
+    if const { MR > 8 } {
         row = tiles::<S, 8, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
     }
-    row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
-    row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
-    tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+    if const { MR > 4 } {
+        row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+        row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+        tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+    }
     NV
 }
 
 /// As many tiles of MR rows as fit; returns where they end. A function of its own for each height:
 /// one frame, which stays small without optimization too.
 #[inline(always)]
-fn tiles<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
+fn tiles<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     rows: Range<usize>,
@@ -201,10 +214,10 @@ mod tests {
             let mut y = vec![f32::NAN; rows * stride(outputs)];
             let mut dx = vec![f32::NAN; rows * stride(inputs)];
             let start = Start::Bias(&padded_bias);
-            dispatch_at!(level, simd => product(simd, &Rows::of(&x, rows, inputs),
+            dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
                 &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), (&start, &Finish::Sum),
                 &mut Ahead::none()));
-            dispatch_at!(level, simd => product(simd, &Rows::of(&dy, rows, outputs),
+            dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
                 &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), (&Start::Zero, &Finish::Sum),
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
             let (y, dx) = (Rows::of(&y, rows, outputs), Rows::of(&dx, rows, inputs));
@@ -241,7 +254,7 @@ mod tests {
             for level in levels() {
                 let run = |finish| {
                     let mut y = vec![0.0; rows * stride(outputs)];
-                    let bound = dispatch_at!(level, simd => product(simd, &Rows::of(&x, rows, inputs),
+                    let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
                         &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs),
                         (&Start::Bias(&bias), &finish), &mut Ahead::none()));
                     (y, bound)
@@ -269,7 +282,7 @@ mod tests {
         let weights = vec![2.0; layout.weights_len()];
         let mut y = vec![0.0; 2 * stride(20)];
         for level in levels() {
-            let bound = dispatch_at!(level, simd => product(simd, &Rows::of(&x, 2, 3),
+            let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, 2, 3),
                 &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20),
                 (&Start::Zero, &Finish::Sum), &mut Ahead::none()));
             assert_eq!(bound, f32::INFINITY);

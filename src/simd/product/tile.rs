@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, SimdBase, f32x16, prelude::*, u32x16};
+use fearless_simd::{SimdBase, f32x16, prelude::*, u32x16};
 
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
+use crate::simd::Registers;
 use crate::simd::panels::Panel;
 use crate::simd::prefetch::{Ahead, Pace, Pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
@@ -89,7 +90,7 @@ pub(super) struct Column<'a, const NV: usize> {
 /// A tile of MR rows by NV panels. Most tiles of a column ask for a part of the next column's panels each,
 /// the others for what else is wanted.
 #[inline(always)]
-pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
+pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     place: &Column<NV>,
@@ -152,7 +153,7 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
 
 /// What the sums of a tile start from.
 #[inline(always)]
-fn started<S: Simd, const MR: usize, const NV: usize>(
+fn started<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     start: &Start,
     columns: &Range<usize>,
@@ -185,7 +186,7 @@ fn started<S: Simd, const MR: usize, const NV: usize>(
 
 /// What becomes of the sums of a tile whose first row is `first`.
 #[inline(always)]
-fn finished<S: Simd, const MR: usize, const NV: usize>(
+fn finished<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     finish: &Finish,
     columns: &Range<usize>,
@@ -226,7 +227,7 @@ fn finished<S: Simd, const MR: usize, const NV: usize>(
 
 /// Puts `f(y, sum)` in place of each sum, where y is what stands in its place in `rows`.
 #[inline(always)]
-fn with_rows<S: Simd, const MR: usize, const NV: usize>(
+fn with_rows<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     (rows, stride): (&[f32], usize),
     columns: &Range<usize>,
@@ -246,7 +247,7 @@ fn with_rows<S: Simd, const MR: usize, const NV: usize>(
 
 /// `acc` and the products of the rows from index `start` on with the panels, index after index.
 #[inline(always)]
-fn chain<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
+fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     rows: &[&[f32]; MR],
     start: usize,

@@ -6,16 +6,13 @@ mod tiled;
 
 use std::ops::Range;
 
-use fearless_simd::Simd;
-
 pub(crate) use self::shards::Left;
 use self::shards::{GROUP_SHARDS, Shards};
 use self::tile::{Group, NODES, Room, SHORT, tile};
 pub(crate) use self::tiled::{tiled_len, write_tiled};
 use super::panels::{BLOCK, STRIP, TALL, WeightBlock, WeightLayout, transpose_at};
-use super::wide;
 use crate::rows::{LANES, Rows};
-use crate::simd::Ahead;
+use crate::simd::{Ahead, Registers, dispatch};
 
 /// Most outputs of a layer for which the lanes are better filled with inputs: its outputs, of which
 /// there are not enough for a panel, are a tile's height then.
@@ -61,11 +58,22 @@ pub(crate) fn reads_rows(block: &WeightBlock) -> bool {
 /// tiles unless [`reads_rows`] says no. The first gradient has the block's
 /// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
 /// asked for.
+#[inline(never)]
+pub(crate) fn weight_grad<'a>(
+    block: &WeightBlock,
+    shards: (usize, &dyn Fn(usize) -> (Left<'a>, Rows<'a>)),
+    scratch: &mut [f32],
+    grads: (&mut [f32], &mut [f32]),
+    ahead: &mut Ahead,
+) {
+    dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, ahead));
+}
+
 #[inline(always)]
-pub(crate) fn weight_grad<'a, S: Simd>(
+fn weight_grad_at<'a, S: Registers>(
     simd: S,
     block: &WeightBlock,
-    (shards, shard): (usize, impl Fn(usize) -> (Left<'a>, Rows<'a>)),
+    (shards, shard): (usize, &dyn Fn(usize) -> (Left<'a>, Rows<'a>)),
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -119,27 +127,33 @@ struct Sum<'a, 'l, F> {
 impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// The strips of `panels` panels of outputs.
     #[inline(always)]
-    fn strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
+    fn strips<S: Registers>(&mut self, simd: S, panels: usize, mut room: Room) {
         let tall = self.shards.long(LONG_SHARD) && self.inputs >= TALL;
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
-            panel += match panels - panel {
-                2.. if wide::<S>() && tall => self.strip::<S, TALL, 2>(simd, panel, room),
-                2.. if wide::<S>() => self.strip::<S, 6, 2>(simd, panel, room),
-                _ if wide::<S>() => self.strip::<S, TALL, 1>(simd, panel, room),
-                _ => self.strip::<S, 6, 1>(simd, panel, room),
+            panel += if S::EMULATED {
+                self.strip::<S, 1, 1>(simd, panel, room)
+            } else if S::WIDE {
+                match panels - panel {
+                    2.. if tall => self.strip::<S, TALL, 2>(simd, panel, room),
+                    2.. => self.strip::<S, 6, 2>(simd, panel, room),
+                    _ => self.strip::<S, TALL, 1>(simd, panel, room),
+                }
+            } else {
+                self.strip::<S, 6, 1>(simd, panel, room)
             };
         }
     }
 
     /// The strips of a bias.
     #[inline(always)]
-    fn bias_strips<S: Simd>(&mut self, simd: S, panels: usize, mut room: Room) {
+    fn bias_strips<S: Registers>(&mut self, simd: S, panels: usize, mut room: Room) {
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * LANES);
             panel += match panels - panel {
+                _ if S::EMULATED => self.strip::<S, 1, 1>(simd, panel, room),
                 4.. => self.strip::<S, 1, 4>(simd, panel, room),
                 2.. => self.strip::<S, 1, 2>(simd, panel, room),
                 _ => self.strip::<S, 1, 1>(simd, panel, room),
@@ -156,7 +170,7 @@ impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// NV panels, group after group; a group's sum waits strip by strip until its sibling is done.
     /// Returns NV.
     #[inline(always)]
-    fn strip<S: Simd, const MR: usize, const NV: usize>(
+    fn strip<S: Registers, const MR: usize, const NV: usize>(
         &mut self,
         simd: S,
         panel: usize,
@@ -184,7 +198,7 @@ impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
 
 /// All inputs by NV panels of outputs, over a group of shards.
 #[inline(always)]
-fn column<S: Simd, const MR: usize, const NV: usize>(
+fn column<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     inputs: usize,
     group: &Group,
@@ -193,13 +207,13 @@ fn column<S: Simd, const MR: usize, const NV: usize>(
     // Of the last 8 inputs two tiles of 4 keep the multiply-adds busier than 6 and 2.
     let tall = if MR == 6 && inputs % TALL == 8 { inputs.saturating_sub(8) } else { inputs };
     let mut i = tiles::<S, MR, NV>(simd, (0..tall, inputs), group, room);
-    if MR > 4 {
+    if const { MR > 4 } {
         i = tiles::<S, 4, NV>(simd, (i..inputs, inputs), group, room);
     }
-    if MR > 2 {
+    if const { MR > 2 } {
         i = tiles::<S, 2, NV>(simd, (i..inputs, inputs), group, room);
     }
-    if MR > 1 {
+    if const { MR > 1 } {
         tiles::<S, 1, NV>(simd, (i..inputs, inputs), group, room);
     }
 }
@@ -207,7 +221,7 @@ fn column<S: Simd, const MR: usize, const NV: usize>(
 /// As many tiles of MR inputs as fit into `range`; returns where they end. A function of its own for
 /// each height: one frame, which stays small without optimization too.
 #[inline(always)]
-fn tiles<S: Simd, const MR: usize, const NV: usize>(
+fn tiles<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     (range, inputs): (Range<usize>, usize),
     group: &Group,
@@ -280,7 +294,7 @@ mod tests {
                     (left, dys.slice(rows))
                 };
                 dispatch_at!(level, simd =>
-                    weight_grad(simd, &b, (shard_rows.len(), shard), &mut scratch, (grads, bias),
+                    weight_grad_at(simd, &b, (shard_rows.len(), &shard), &mut scratch, (grads, bias),
                         &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));
             }
             for o in 0..outputs {

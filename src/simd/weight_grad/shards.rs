@@ -1,11 +1,9 @@
 //! The shards of a batch, in groups whose rows stay in the first cache.
 
-use fearless_simd::Simd;
-
 use super::tile::NODES;
 use crate::rows::Rows;
+use crate::simd::Registers;
 use crate::simd::panels::TALL;
-use crate::simd::wide;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
@@ -64,9 +62,9 @@ pub(super) struct Shards<'a, 'l, F> {
 impl<'a, 'l, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// `count` shards, of which `shard(s)` gives the rows (x, dy).
     #[inline(always)]
-    pub fn new<S: Simd>(count: usize, shard: F, leaves: &'l mut Leaves<'a>) -> Self {
+    pub fn new<S: Registers>(count: usize, shard: F, leaves: &'l mut Leaves<'a>) -> Self {
         let (x, dy) = shard(0);
-        let most = if wide::<S>() { GROUP_SHARDS } else { NODES };
+        let most = if S::WIDE { GROUP_SHARDS } else { NODES };
         Self {
             count,
             shard,

@@ -1,13 +1,13 @@
 //! A tile of the weight gradient: some inputs by some panels of outputs, over a group of shards.
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{SimdBase, f32x16};
 
 use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
+use crate::simd::Registers;
 use crate::simd::panels::{STRIP, TALL};
 use crate::simd::prefetch::{Ahead, prefetch};
-use crate::simd::wide;
 
 /// Registers of sums of a tile over a group of shards; only the tallest tile has more, for one shard.
 pub(super) const SHORT: usize = 12;
@@ -79,7 +79,7 @@ impl<'a> Group<'a, '_> {
 /// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l groups waits in level l of
 /// the scratch until its sibling is done.
 #[inline(always)]
-pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
+pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     (i, inputs): (usize, usize),
     group: &Group,
@@ -90,9 +90,10 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
     if MR == TALL && NV == 2 {
         group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
     }
-    let mut acc = match MR * NV > SHORT {
-        true => chain::<S, MR, NV>(simd, i, group, &group.leaves[0]),
-        false => group_sum::<S, MR, NV>(simd, i, group, tiles),
+    let mut acc = if const { MR * NV > SHORT } {
+        chain::<S, MR, NV>(simd, i, group, &group.leaves[0])
+    } else {
+        group_sum::<S, MR, NV>(simd, i, group, tiles)
     };
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
@@ -112,13 +113,13 @@ pub(super) fn tile<S: Simd, const MR: usize, const NV: usize>(
 /// The tree over the shards of a group. Two of them are added in registers where these are enough for
 /// both.
 #[inline(always)]
-fn group_sum<S: Simd, const MR: usize, const NV: usize>(
+fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
     tiles: &mut [f32],
 ) -> [[f32x16<S>; NV]; MR] {
-    let at_once = if wide::<S>() { 2 } else { 1 };
+    let at_once = if S::WIDE { 2 } else { 1 };
     let mut rest = group.leaves;
     let mut node = 0;
     let acc = loop {
@@ -152,7 +153,7 @@ fn group_sum<S: Simd, const MR: usize, const NV: usize>(
 
 /// One chain of fused multiply-adds over the rows of a shard, for each element of a tile.
 #[inline(always)]
-fn chain<S: Simd, const MR: usize, const NV: usize>(
+fn chain<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     i: usize,
     group: &Group,
@@ -195,7 +196,7 @@ fn chain<S: Simd, const MR: usize, const NV: usize>(
 /// The tree over N nodes, of which `acc` is the last. Only now are those before it loaded again: what
 /// was stored a few rows ago makes a load wait, and with it all that come after.
 #[inline(always)]
-fn tree<S: Simd, const MR: usize, const NV: usize, const N: usize>(
+fn tree<S: Registers, const MR: usize, const NV: usize, const N: usize>(
     simd: S,
     waiting: &[f32],
     mut acc: [[f32x16<S>; NV]; MR],
@@ -215,13 +216,13 @@ fn tree<S: Simd, const MR: usize, const NV: usize, const N: usize>(
 
 /// The tree over up to four nodes from `n` on.
 #[inline(always)]
-fn four<S: Simd, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
+fn four<S: Registers, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
     if n + 2 < N { two(nodes, n) + two(nodes, n + 2) } else { two(nodes, n) }
 }
 
 /// The tree over up to two nodes from `n` on.
 #[inline(always)]
-fn two<S: Simd, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
+fn two<S: Registers, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
     if n + 1 < N { nodes[n] + nodes[n + 1] } else { nodes[n] }
 }
 
@@ -237,7 +238,7 @@ fn set_bits(mut n: usize) -> impl Iterator<Item = usize> {
 
 /// `acc = waiting + acc`, element by element; the panels of `waiting` are `height` rows of 16 each.
 #[inline(always)]
-fn add<S: Simd, const MR: usize, const NV: usize>(
+fn add<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     acc: &mut [[f32x16<S>; NV]; MR],
     waiting: &[f32],
@@ -252,7 +253,7 @@ fn add<S: Simd, const MR: usize, const NV: usize>(
 }
 
 #[inline(always)]
-fn store<S: Simd, const MR: usize, const NV: usize>(
+fn store<S: Registers, const MR: usize, const NV: usize>(
     acc: &[[f32x16<S>; NV]; MR],
     to: &mut [f32],
     height: usize,
