@@ -132,7 +132,8 @@ impl Block {
     }
 
     /// Runs the layers forward; `first_row` is the epoch's row that stands first here. The first dense
-    /// layer asks for what is wanted ahead.
+    /// layer asks for what is wanted ahead. Where the plan says so, the inputs of dense layers are copied
+    /// to tiles, shard by shard, if any are named.
     pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead, shards: &[ShardPlace]) {
         let mut ahead = Some(ahead);
         for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
@@ -151,11 +152,11 @@ impl Block {
             let kept = &mut self.kept[index];
             match &layer.kind {
                 Kind::Dense(_) => {
-                    let width = pass.plan.tiled[index];
-                    for rows in shards.iter().map(|shard| shard.rows.clone()).filter(|_| width > 0)
-                    {
-                        let to = &mut self.tiled[index][rows.start * width..rows.end * width];
-                        write_tiled(layer.layout(), &x.slice(rows), to);
+                    let per_row = pass.plan.tiled[index];
+                    let copied = if per_row > 0 { shards } else { &[] };
+                    for rows in copied.iter().map(|shard| shard.rows.clone()) {
+                        let to = rows.start * per_row..rows.end * per_row;
+                        write_tiled(layer.layout(), &x.slice(rows), &mut self.tiled[index][to]);
                     }
                     let ahead = ahead.take().unwrap_or_else(Ahead::none);
                     let relu = pass.plan.relu_after(index);
