@@ -41,14 +41,14 @@ fn prefetch_pair_to_write(pair: &Pair) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace<'a> {
     pub pairs: &'a [Pair],
-    /// The binary logarithm of the loop's steps from one pair to the next.
+    /// The binary logarithm of the loop's turns from one pair to the next.
     pub shift: u32,
 }
 
 impl Pace<'_> {
-    /// Step `t` of the loop.
+    /// Turn `t` of the loop.
     #[inline(always)]
-    pub fn step(&self, t: usize) {
+    pub fn turn(&self, t: usize) {
         let between = t & ((1 << self.shift) - 1) != 0;
         if !between && let Some(pair) = self.pairs.get(t >> self.shift) {
             prefetch_pair(pair);

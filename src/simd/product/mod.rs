@@ -127,7 +127,7 @@ fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         panels: std::array::from_fn(|v| b.panel(panel + v)),
         next: (next < b.panels()).then(|| b.panel(next)),
         column: panel * LANES,
-        parts: ((a.rows / MR).saturating_sub(1) | 1).ilog2(),
+        parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
         start: place.start,
         finish: place.finish,
     };
