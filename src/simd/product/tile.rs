@@ -105,7 +105,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
     let next = place.next.filter(|_| FAR && part >> parts == 0);
     if FAR && next.is_none() && !beside.ahead.is_done() {
         for (pairs, j) in wanted.iter_mut().zip(place.pieces.clone()) {
-            *pairs = beside.ahead.take(place.panels[0].piece_len(j) / 2 >> AHEAD_SHIFT);
+            *pairs = beside.ahead.take((place.panels[0].piece_len(j) / 2) >> AHEAD_SHIFT);
         }
     }
     let mut acc = started(simd, place.start, &columns, &c);
