@@ -81,7 +81,8 @@ pub(super) struct Column<'a, const NV: usize> {
     /// The first of the panels that come after, if any.
     pub next: Option<Panel<'a>>,
     pub column: usize,
-    /// The binary logarithm of the parts in which the next panels are asked for, one at least.
+    /// The binary logarithm of the parts in which the next panels are asked for: 1 at least, for a turn of
+    /// two indices asks for one pair of lines.
     pub parts: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
@@ -286,35 +287,36 @@ fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         }
         // In two halves, for the compiler leaves longer loops as they are, and the sums in memory.
         for m in 0..MR / 2 {
-            acc[m] = two_steps(simd, &left_pairs[m][t], &lanes, acc[m]);
+            acc[m] = steps(simd, &left_pairs[m][t], &lanes, acc[m]);
         }
         for m in MR / 2..MR {
-            acc[m] = two_steps(simd, &left_pairs[m][t], &lanes, acc[m]);
+            acc[m] = steps(simd, &left_pairs[m][t], &lanes, acc[m]);
         }
     }
     if !len.is_multiple_of(2) {
+        let mut lanes = [[f32x16::splat(simd, 0.0)]; NV];
+        for v in 0..NV {
+            lanes[v] = [f32x16::load_array_ref(simd, &right[v][len - 1])];
+        }
         for m in 0..MR {
-            let left = f32x16::splat(simd, left[m][len - 1]);
-            for v in 0..NV {
-                let lanes = f32x16::load_array_ref(simd, &right[v][len - 1]);
-                acc[m][v] = left.fma(lanes, acc[m][v]);
-            }
+            acc[m] = steps(simd, &[left[m][len - 1]], &lanes, acc[m]);
         }
     }
     acc
 }
 
-/// A row's sums after two more indices: row after row instead of index after index, so that its address
-/// is computed half as often. Integer operations take the multiply-adds' ports: one index at a time, with 17
-/// of them beside 26 multiply-adds, 64x784x128 ran at 0.84 of the peak, and so at 0.92 (Granite Rapids).
+/// A row's sums after N more indices. Two are taken row after row instead of index after index, so that a
+/// row's address is computed half as often. Integer operations take the multiply-adds' ports: one index at a
+/// time, with 17 of them beside 26 multiply-adds, 64x784x128 ran at 0.84 of the peak, and so at 0.91 (Granite
+/// Rapids).
 #[inline(always)]
-fn two_steps<S: Registers, const NV: usize>(
+fn steps<S: Registers, const NV: usize, const N: usize>(
     simd: S,
-    left: &[f32; 2],
-    lanes: &[[f32x16<S>; 2]; NV],
+    left: &[f32; N],
+    lanes: &[[f32x16<S>; N]; NV],
     mut acc: [f32x16<S>; NV],
 ) -> [f32x16<S>; NV] {
-    for k in 0..2 {
+    for k in 0..N {
         let left = f32x16::splat(simd, left[k]);
         for v in 0..NV {
             acc[v] = left.fma(lanes[v][k], acc[v]);
