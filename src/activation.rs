@@ -144,8 +144,8 @@ impl Activation {
 
     /// Writes the outputs of inputs `x` to `y`.
     pub(crate) fn forward(&self, x: Rows<'_>, y: RowsMut<'_>) {
-        debug_assert_eq!((x.rows, x.cols, x.stride), (y.rows, y.cols, y.stride));
-        let pass = Pass::Forward { x: x.data };
+        debug_assert_eq!((x.rows, x.cols), (y.rows, y.cols));
+        let pass = Pass::Forward { x };
         run(active().1, *self, pass, y);
     }
 
@@ -153,8 +153,8 @@ impl Activation {
     /// [`Activation::derivative_from_output`], `x` is not looked at. Padding of `dy` that was zero
     /// stays zero.
     pub(crate) fn backward(&self, x: Rows<'_>, y: Rows<'_>, dy: RowsMut<'_>) {
-        debug_assert_eq!((y.rows, y.cols, y.stride), (dy.rows, dy.cols, dy.stride));
-        let v = if self.derivative_from_output() { y.data } else { x.data };
+        debug_assert_eq!((y.rows, y.cols), (dy.rows, dy.cols));
+        let v = if self.derivative_from_output() { y } else { x };
         let pass = Pass::Backward { v };
         if *self != Self::Identity {
             run(active().1, *self, pass, dy);

@@ -1,8 +1,11 @@
-//! Row-major matrices whose rows are padded, as the kernels want them.
+//! Matrices in panels of 16 columns, as the kernels want them: `[panel][row][16]`.
+//!
+//! A tile of a product finds its rows beside each other, one line apart, whether it goes along the columns
+//! (the forward pass, the input gradient) or along the rows (the weight gradient).
 
-use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
+use std::ops::Range;
 
-/// Lanes of a panel: every row's stride and every parameter block is a multiple of it.
+/// Lanes of a panel: every parameter block is a multiple of it.
 pub(crate) const LANES: usize = 16;
 
 /// Rounds up to whole panels.
@@ -10,21 +13,47 @@ pub(crate) const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
-/// The stride in which rows of `cols` values are stored: whole panels, and an odd number of them
-/// (beyond one), for rows a power of two apart share cache sets and evict each other.
-pub(crate) const fn stride(cols: usize) -> usize {
-    let panels = cols.div_ceil(LANES);
-    if panels > 1 && panels.is_multiple_of(2) { (panels + 1) * LANES } else { panels * LANES }
+/// Values from one panel of `rows` rows to the next: an odd number of lines, for panels a power of two apart
+/// share cache sets and evict each other, and at least one line to spare, for what reads a row from its
+/// middle on.
+pub(crate) const fn panel_len(rows: usize) -> usize {
+    ((rows + 1) | 1) * LANES
 }
 
-/// `rows` rows of `cols` values, `stride` apart; values between `cols` and `stride` are padding.
-/// Of outputs the padding is finite and means nothing; of gradients it is zero.
+/// Length of a buffer for `rows` rows of `cols` values.
+pub(crate) const fn rows_len(rows: usize, cols: usize) -> usize {
+    cols.div_ceil(LANES) * panel_len(rows)
+}
+
+/// How many rows some buffers hold, and how far apart their panels are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extent {
+    pub rows: usize,
+    pub panel: usize,
+}
+
+impl Extent {
+    /// The rows of `cols` values that `data` holds.
+    pub fn of(self, data: &[f32], cols: usize) -> Rows<'_> {
+        Rows { data, rows: self.rows, cols, panel: self.panel }
+    }
+
+    /// The same to write to.
+    pub fn of_mut(self, data: &mut [f32], cols: usize) -> RowsMut<'_> {
+        RowsMut { data, rows: self.rows, cols, panel: self.panel }
+    }
+}
+
+/// `rows` rows of `cols` values; the last panel's columns beyond them are padding. Of outputs the padding is
+/// finite and means nothing; of gradients it is zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
+    /// From the first row of the first panel on.
     pub data: &'a [f32],
     pub rows: usize,
     pub cols: usize,
-    pub stride: usize,
+    /// From one panel to the next.
+    pub panel: usize,
 }
 
 /// The same to write to.
@@ -33,84 +62,146 @@ pub(crate) struct RowsMut<'a> {
     pub data: &'a mut [f32],
     pub rows: usize,
     pub cols: usize,
-    pub stride: usize,
+    pub panel: usize,
 }
 
 impl<'a> Rows<'a> {
-    /// The first `rows` rows of a buffer laid out by [`stride`].
+    /// The first `rows` rows of a whole buffer of [`rows_len`] for at least as many.
     pub fn of(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        let stride = stride(cols);
-        Self { data: &data[..rows * stride], rows, cols, stride }
+        Self { data, rows, cols, panel: data.len() / cols.div_ceil(LANES) }
     }
 
-    /// Row `r`, with its padding.
-    pub fn padded_row(&self, r: usize) -> &'a [f32] {
-        &self.data[r * self.stride..(r + 1) * self.stride]
+    /// Number of panels.
+    pub fn panels(&self) -> usize {
+        self.cols.div_ceil(LANES)
     }
 
-    /// Row `r`.
-    pub fn row(&self, r: usize) -> &'a [f32] {
-        &self.data[r * self.stride..][..self.cols]
+    /// The rows of panel `p`.
+    #[inline(always)]
+    pub fn panel(&self, p: usize) -> &'a [[f32; LANES]] {
+        &self.data[p * self.panel..].as_chunks().0[..self.rows]
+    }
+
+    /// Row `r` of panel `p`.
+    #[inline(always)]
+    pub fn lanes(&self, r: usize, p: usize) -> &'a [f32; LANES] {
+        &self.data[p * self.panel..].as_chunks().0[r]
     }
 
     /// Rows `range` of these.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        let data = &self.data[range.start * self.stride..range.end * self.stride];
-        Self { data, rows: range.len(), ..*self }
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        Self { data: &self.data[range.start * LANES..], rows: range.len(), ..*self }
     }
 
-    /// The rows without their padding.
-    pub fn view(&self) -> ArrayView2<'a, f32> {
-        ArrayView2::from_shape((self.rows, self.cols).strides((self.stride, 1)), self.data)
-            .expect("a buffer holds its rows")
+    /// Copies row `r`, without its padding.
+    pub fn copy_row(&self, r: usize, to: &mut [f32]) {
+        for (p, to) in to.chunks_mut(LANES).enumerate() {
+            to.copy_from_slice(&self.lanes(r, p)[..to.len()]);
+        }
+    }
+
+    /// Copies all rows, one after the other.
+    pub fn copy_to(&self, to: &mut [f32]) {
+        for (r, to) in to.chunks_exact_mut(self.cols).take(self.rows).enumerate() {
+            self.copy_row(r, to);
+        }
     }
 }
 
 impl<'a> RowsMut<'a> {
-    /// The first `rows` rows of a buffer laid out by [`stride`].
+    /// The first `rows` rows of a whole buffer of [`rows_len`] for at least as many.
     pub fn of(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        let stride = stride(cols);
-        Self { data: &mut data[..rows * stride], rows, cols, stride }
+        let panel = data.len() / cols.div_ceil(LANES);
+        Self { data, rows, cols, panel }
     }
 
-    /// Row `r`, with its padding.
-    pub fn padded_row(&mut self, r: usize) -> &mut [f32] {
-        &mut self.data[r * self.stride..(r + 1) * self.stride]
+    /// Number of panels.
+    pub fn panels(&self) -> usize {
+        self.cols.div_ceil(LANES)
     }
 
-    /// Row `r`.
-    pub fn row(&mut self, r: usize) -> &mut [f32] {
-        &mut self.data[r * self.stride..][..self.cols]
+    /// The rows of panel `p`.
+    #[inline(always)]
+    pub fn panel(&mut self, p: usize) -> &mut [[f32; LANES]] {
+        &mut self.data[p * self.panel..].as_chunks_mut().0[..self.rows]
+    }
+
+    /// Row `r` of panel `p`.
+    #[inline(always)]
+    pub fn lanes(&mut self, r: usize, p: usize) -> &mut [f32; LANES] {
+        &mut self.data[p * self.panel..].as_chunks_mut().0[r]
     }
 
     /// Rows `range` of these, for a shorter time.
-    pub fn slice(&mut self, range: std::ops::Range<usize>) -> RowsMut<'_> {
-        let data = &mut self.data[range.start * self.stride..range.end * self.stride];
-        RowsMut { data, rows: range.len(), cols: self.cols, stride: self.stride }
+    pub fn slice(&mut self, range: Range<usize>) -> RowsMut<'_> {
+        let data = &mut self.data[range.start * LANES..];
+        RowsMut { data, rows: range.len(), cols: self.cols, panel: self.panel }
     }
 
-    /// The rows without their padding.
-    pub fn view(self) -> ArrayViewMut2<'a, f32> {
-        ArrayViewMut2::from_shape((self.rows, self.cols).strides((self.stride, 1)), self.data)
-            .expect("a buffer holds its rows")
+    /// The same to read.
+    pub fn shared(&self) -> Rows<'_> {
+        Rows { data: self.data, rows: self.rows, cols: self.cols, panel: self.panel }
+    }
+
+    /// Copies row `r`; its padding is zeroed.
+    pub fn set_row(&mut self, r: usize, from: &[f32]) {
+        for (p, from) in from.chunks(LANES).enumerate() {
+            let to = self.lanes(r, p);
+            match from.first_chunk() {
+                Some(whole) => *to = *whole,
+                None => {
+                    to[..from.len()].copy_from_slice(from);
+                    to[from.len()..].fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Copies all rows, which lie one after the other in `from`; their padding is zeroed.
+    pub fn copy_from(&mut self, from: &[f32]) {
+        for (r, from) in from.chunks_exact(self.cols).take(self.rows).enumerate() {
+            self.set_row(r, from);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Rows<'_> {
+    /// All rows, one after the other.
+    pub fn to_vec(self) -> Vec<f32> {
+        let mut rows = vec![f32::NAN; self.rows * self.cols];
+        self.copy_to(&mut rows);
+        rows
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::reference::{in_panels, padding};
 
     #[test]
-    fn strides_are_whole_panels_and_odd_many() {
-        assert_eq!([1, 16, 17, 48, 512, 784].map(stride), [16, 16, 48, 48, 528, 784]);
+    fn panels_are_odd_many_lines_apart_with_one_to_spare() {
+        assert_eq!(
+            [1, 2, 3, 16, 63, 64].map(|rows| panel_len(rows) / LANES),
+            [3, 3, 5, 17, 65, 65]
+        );
     }
 
     #[test]
-    fn views_leave_the_padding_out() {
-        let data: Vec<f32> = (0..96).map(|i| i as f32).collect();
-        let rows = Rows::of(&data, 2, 17);
-        assert_eq!(rows.view().dim(), (2, 17));
-        assert_eq!(rows.view()[(1, 16)], 64.0);
-        assert_eq!(rows.slice(1..2).row(0)[0], 48.0);
+    fn rows_are_copied_in_and_out_without_their_padding() {
+        for (rows, cols) in [(1, 1), (3, 16), (2, 17), (5, 33)] {
+            let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+            let mut data = vec![f32::NAN; rows_len(rows + 2, cols)];
+            RowsMut::of(&mut data, rows, cols).copy_from(&values);
+            let of = Rows::of(&data, rows, cols);
+            assert_eq!(of.to_vec(), values);
+            assert!(padding(of).iter().all(|&v| v == 0.0));
+            assert!(of.lanes(rows - 1, 0)[0] == values[(rows - 1) * cols]);
+            let last = of.slice(rows - 1..rows);
+            assert_eq!(last.to_vec(), values[(rows - 1) * cols..]);
+            let exact = in_panels(&values, cols, f32::NAN);
+            assert_eq!(Rows::of(&exact, rows, cols).to_vec(), values);
+        }
     }
 }

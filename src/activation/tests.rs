@@ -1,7 +1,7 @@
 //! Every activation against its formula in f64 and against finite differences of it.
 
 use super::*;
-use crate::rows::stride;
+use crate::simd::reference::{in_panels, padding};
 use crate::simd::testing::{assert_same_bits, levels, normal_cdf};
 
 const SHAPES: [(usize, usize); 5] = [(1, 1), (3, 3), (2, 10), (3, 17), (2, 33)];
@@ -29,28 +29,31 @@ fn reference(activation: Activation, x: &[f64]) -> Vec<f64> {
     x.iter().map(|&x| one(x)).collect()
 }
 
-/// Values between -12 and 12, dense around zero; none is so near to zero that a finite difference
-/// would step over it.
+/// Values between -12 and 12, dense around zero, row after row; none is so near to zero that a finite
+/// difference would step over it.
 fn input(rows: usize, cols: usize) -> Vec<f32> {
-    let mut data = vec![f32::NAN; rows * stride(cols)];
-    for (i, v) in data.iter_mut().enumerate() {
+    let value = |i: usize| {
         let u = ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
-        *v = 12.0 * u * u * u + 0.001f32.copysign(u);
-    }
-    data
+        12.0 * u * u * u + 0.001f32.copysign(u)
+    };
+    (0..rows * cols).map(value).collect()
 }
 
-fn run_all(activation: Activation, rows: usize, cols: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let x = input(rows, cols);
+/// The gradient by output `i`, row after row.
+fn gradient(i: usize) -> f32 {
+    (i % 13) as f32 * 0.25 - 1.0
+}
+
+/// Inputs, outputs and input gradients in panels.
+fn run_all(activation: Activation, rows: usize, cols: usize) -> [Vec<f32>; 3] {
+    let x = in_panels(&input(rows, cols), cols, 3.0);
     let mut y = vec![7.0; x.len()];
     activation.forward(Rows::of(&x, rows, cols), RowsMut::of(&mut y, rows, cols));
-    let mut dy: Vec<f32> = (0..x.len()).map(|i| (i % 13) as f32 * 0.25 - 1.0).collect();
-    for row in dy.chunks_mut(stride(cols)) {
-        row[cols..].fill(0.0);
-    }
+    let dy: Vec<f32> = (0..rows * cols).map(gradient).collect();
+    let mut dx = in_panels(&dy, cols, 0.0);
     let (from, to) = (Rows::of(&x, rows, cols), Rows::of(&y, rows, cols));
-    activation.backward(from, to, RowsMut::of(&mut dy, rows, cols));
-    (x, y, dy)
+    activation.backward(from, to, RowsMut::of(&mut dx, rows, cols));
+    [x, y, dx]
 }
 
 fn close(found: f32, want: f64) -> bool {
@@ -61,9 +64,10 @@ fn close(found: f32, want: f64) -> bool {
 fn outputs_are_those_of_the_formula() {
     for activation in all() {
         for (rows, cols) in SHAPES {
-            let (x, y, _) = run_all(activation, rows, cols);
-            for (x, y) in x.chunks(stride(cols)).zip(y.chunks(stride(cols))) {
-                let x: Vec<f64> = x[..cols].iter().map(|&x| f64::from(x)).collect();
+            let [x, y, _] =
+                run_all(activation, rows, cols).map(|v| Rows::of(&v, rows, cols).to_vec());
+            for (x, y) in x.chunks(cols).zip(y.chunks(cols)) {
+                let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
                 for (c, want) in reference(activation, &x).into_iter().enumerate() {
                     assert!(close(y[c], want), "{activation} of {}: {} for {want}", x[c], y[c]);
                 }
@@ -77,12 +81,12 @@ fn gradients_are_finite_differences() {
     const STEP: f64 = 1e-5;
     for activation in all() {
         for (rows, cols) in SHAPES {
-            let (x, _, dx) = run_all(activation, rows, cols);
-            for r in 0..rows {
-                let at = r * stride(cols);
+            let [x, _, dx] =
+                run_all(activation, rows, cols).map(|v| Rows::of(&v, rows, cols).to_vec());
+            for at in (0..rows).map(|r| r * cols) {
                 let x: Vec<f64> = x[at..][..cols].iter().map(|&x| f64::from(x)).collect();
                 let loss = |x: &[f64]| -> f64 {
-                    let weights = (at..).map(|i| f64::from((i % 13) as f32 * 0.25 - 1.0));
+                    let weights = (at..).map(|i| f64::from(gradient(i)));
                     reference(activation, x).iter().zip(weights).map(|(y, w)| y * w).sum()
                 };
                 for c in 0..cols {
@@ -102,17 +106,24 @@ fn gradients_are_finite_differences() {
 fn in_place_is_the_same_and_padding_of_gradients_stays_zero() {
     for activation in all() {
         for (rows, cols) in SHAPES {
-            let (mut x, y, dx) = run_all(activation, rows, cols);
+            let [mut x, y, dx] = run_all(activation, rows, cols);
             activation.forward_in_place(RowsMut::of(&mut x, rows, cols));
-            for (x, y) in x.chunks(stride(cols)).zip(y.chunks(stride(cols))) {
-                assert_same_bits(&x[..cols], &y[..cols], &activation.to_string());
-            }
+            let [x, y, dx] = [&x, &y, &dx].map(|v| Rows::of(v, rows, cols));
+            assert_same_bits(&x.to_vec(), &y.to_vec(), &activation.to_string());
+            assert!(padding(dx).iter().all(|&v| v == 0.0), "{activation}");
             let softmax = activation == Activation::Softmax;
-            for (y, dx) in y.chunks(stride(cols)).zip(dx.chunks(stride(cols))) {
-                assert!(dx[cols..].iter().all(|&v| v == 0.0), "{activation}");
-                assert!(!softmax || y[cols..].iter().all(|&v| v == 0.0));
-            }
+            assert!(!softmax || padding(y).iter().all(|&v| v == 0.0));
         }
+    }
+}
+
+#[test]
+fn rows_beyond_those_at_hand_are_left_alone() {
+    for activation in all() {
+        let mut y = in_panels(&input(9, 33), 33, 3.0);
+        let all = Rows::of(&y, 9, 33).to_vec();
+        activation.forward_in_place(RowsMut::of(&mut y, 4, 33));
+        assert_eq!(Rows::of(&y, 9, 33).to_vec()[4 * 33..], all[4 * 33..], "{activation}");
     }
 }
 
@@ -120,8 +131,8 @@ fn in_place_is_the_same_and_padding_of_gradients_stays_zero() {
 fn every_level_gives_the_same_bits() {
     let (rows, cols) = (5, 33);
     for activation in all() {
-        let (x, y, _) = run_all(activation, rows, cols);
-        let v = if activation.derivative_from_output() { &y } else { &x };
+        let [x, y, _] = run_all(activation, rows, cols);
+        let v = Rows::of(if activation.derivative_from_output() { &y } else { &x }, rows, cols);
         let mut first: Option<Vec<f32>> = None;
         for level in levels() {
             let mut out = x.clone();
@@ -140,9 +151,7 @@ fn every_level_gives_the_same_bits() {
 #[test]
 fn extreme_inputs_stay_finite_and_nan_comes_through() {
     for activation in all() {
-        let mut y = vec![0.0; 32];
-        y[..3].copy_from_slice(&[1e4, -1e4, 3e4]);
-        y[16] = f32::NAN;
+        let mut y = in_panels(&[1e4, -1e4, 3e4, f32::NAN, 0.0, 0.0], 3, 0.0);
         activation.forward_in_place(RowsMut::of(&mut y, 2, 3));
         assert!(y[..3].iter().all(|y| y.is_finite()), "{activation} {:?}", &y[..3]);
         assert!(y[16].is_nan(), "{activation}");

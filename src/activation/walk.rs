@@ -1,10 +1,8 @@
-//! The way over rows of a function of single elements.
-
-use std::ops::Range;
+//! The way over panels of a function of single elements.
 
 use fearless_simd::{Simd, f32x16, prelude::*};
 
-use crate::rows::{LANES, RowsMut};
+use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Registers;
 
 /// What to do with the rows at hand.
@@ -12,10 +10,10 @@ pub(super) enum Pass<'a> {
     /// Inputs become outputs.
     InPlace,
     /// The outputs of `x` are written.
-    Forward { x: &'a [f32] },
+    Forward { x: Rows<'a> },
     /// Gradients by the outputs become gradients by the inputs. `v` is what the derivative is taken
     /// from: outputs, or inputs where [`Activation::derivative_from_output`] says no.
-    Backward { v: &'a [f32] },
+    Backward { v: Rows<'a> },
 }
 
 /// A function of single elements, of some vectors at once.
@@ -36,35 +34,25 @@ impl<S: Simd, F: Fn(f32x16<S>) -> f32x16<S>> Function<S> for One<F> {
     }
 }
 
-/// Runs over the panels of every row: `f` from input to output, `df` from `v` and the
+/// Runs over the rows of every panel: `f` from input to output, `df` from `v` and the
 /// output's gradient to the input's. Each loop is a function of its own, which keeps its
 /// caller small.
 #[inline(always)]
 pub(super) fn each<S: Registers>(
     simd: S,
     pass: Pass<'_>,
-    out: RowsMut<'_>,
+    mut out: RowsMut<'_>,
     f: impl Function<S>,
     df: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
-    let (stride, panels) = (out.stride / LANES, out.cols.div_ceil(LANES));
-    let out = out.data.as_chunks_mut::<LANES>().0;
-    // Rows without panels of padding between them are one.
-    let (row, panels) = match panels == stride {
-        true => (out.len().max(1), out.len()),
-        false => (stride, panels),
-    };
     match pass {
-        Pass::InPlace => forward(simd, f, None, out, (row, panels)),
-        Pass::Forward { x } => {
-            forward(simd, f, Some(x.as_chunks::<LANES>().0), out, (row, panels));
-        }
+        Pass::InPlace => forward(simd, f, None, out),
+        Pass::Forward { x } => forward(simd, f, Some(x), out),
         Pass::Backward { v } => simd.vectorize(
             #[inline(always)]
             || {
-                let out = out.chunks_exact_mut(row);
-                for (from, to) in v.as_chunks::<LANES>().0.chunks_exact(row).zip(out) {
-                    for (v, dy) in from[..panels].iter().zip(to) {
+                for p in 0..out.panels() {
+                    for (v, dy) in v.panel(p).iter().zip(out.panel(p)) {
                         let v = f32x16::load_array_ref(simd, v);
                         df(v, f32x16::load_array_ref(simd, dy)).store_array(dy);
                     }
@@ -75,48 +63,39 @@ pub(super) fn each<S: Registers>(
 }
 
 /// Writes the function of `x`, or of what stands in `y`: as many vectors at once as registers hold, and
-/// then what is left of each row.
+/// then what is left of each panel.
 #[inline(always)]
-fn forward<S: Registers>(
-    simd: S,
-    f: impl Function<S>,
-    x: Option<&[[f32; LANES]]>,
-    y: &mut [[f32; LANES]],
-    (row, panels): (usize, usize),
-) {
+fn forward<S: Registers>(simd: S, f: impl Function<S>, x: Option<Rows<'_>>, mut y: RowsMut<'_>) {
     let mut done = 0;
     if S::WIDE {
-        done = panels / 4 * 4;
-        vectors::<S, _, 4>(simd, &f, x, y, (row, 0..done));
+        done = vectors::<S, _, 4>(simd, &f, &x, &mut y, done);
     }
     if !S::EMULATED {
-        let pairs = panels / 2 * 2;
-        vectors::<S, _, 2>(simd, &f, x, y, (row, done..pairs));
-        done = pairs;
+        done = vectors::<S, _, 2>(simd, &f, &x, &mut y, done);
     }
-    vectors::<S, _, 1>(simd, &f, x, y, (row, done..panels));
+    vectors::<S, _, 1>(simd, &f, &x, &mut y, done);
 }
 
-/// Some panels of every row, N at a time. A function of its own for each N: one frame, which stays small
-/// without optimization too.
+/// The rows of every panel from `first` on, N at a time as far as they go; returns where they end. A
+/// function of its own for each N: one frame, which stays small without optimization too.
 #[inline(always)]
 fn vectors<S: Simd, F: Function<S>, const N: usize>(
     simd: S,
     f: &F,
-    x: Option<&[[f32; LANES]]>,
-    y: &mut [[f32; LANES]],
-    (row, panels): (usize, Range<usize>),
-) {
-    if panels.is_empty() {
-        return;
+    x: &Option<Rows<'_>>,
+    y: &mut RowsMut<'_>,
+    first: usize,
+) -> usize {
+    let rows = first..y.rows - (y.rows - first) % N;
+    if rows.is_empty() {
+        return first;
     }
-    let y = y.chunks_exact_mut(row);
     match x {
         None => simd.vectorize(
             #[inline(always)]
             || {
-                for y in y {
-                    for y in y[panels.clone()].as_chunks_mut::<N>().0 {
+                for p in 0..y.panels() {
+                    for y in y.panel(p)[rows.clone()].as_chunks_mut::<N>().0 {
                         *y = apply(simd, f, y);
                     }
                 }
@@ -125,15 +104,16 @@ fn vectors<S: Simd, F: Function<S>, const N: usize>(
         Some(x) => simd.vectorize(
             #[inline(always)]
             || {
-                for (x, y) in x.chunks_exact(row).zip(y) {
-                    let to = y[panels.clone()].as_chunks_mut::<N>().0;
-                    for (x, y) in x[panels.clone()].as_chunks::<N>().0.iter().zip(to) {
+                for p in 0..y.panels() {
+                    let from = x.panel(p)[rows.clone()].as_chunks::<N>().0;
+                    for (x, y) in from.iter().zip(y.panel(p)[rows.clone()].as_chunks_mut::<N>().0) {
                         *y = apply(simd, f, x);
                     }
                 }
             },
         ),
     }
+    rows.end
 }
 
 /// The function of N vectors.

@@ -11,12 +11,10 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 use crate::Activation;
 use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
-use crate::rows::{LANES, Rows, RowsMut, padded, stride};
+use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Finish, Start, product};
-use crate::simd::weight_grad::{
-    LONG_SHARD, Left, is_tiled, reads_rows, scratch_len, tiled_len, weight_grad, write_tiled,
-};
+use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
 use crate::simd::{Ahead, Fma};
 pub use crate::train::{Phase, PhaseClock, block_rows};
@@ -40,7 +38,6 @@ pub struct Products {
     y: Aligned,
     weights: Aligned,
     transpose: Aligned,
-    tiled: Aligned,
     scratch: Aligned,
     bias: Aligned,
 }
@@ -53,11 +50,10 @@ impl Products {
         Self {
             rows,
             layout,
-            x: fill(rows * stride(inputs)),
-            y: fill(rows * stride(outputs)),
+            x: fill(rows_len(rows, inputs)),
+            y: fill(rows_len(rows, outputs)),
             weights: fill(layout.weights_len()),
             transpose: fill(layout.transpose_len()),
-            tiled: Aligned::zeros(tiled_len(layout, rows)),
             scratch: Aligned::zeros(scratch_len(1024)),
             bias: fill(padded(outputs)),
         }
@@ -90,26 +86,15 @@ impl Products {
         black_box(&mut self.x);
     }
 
-    /// The gradient by the weights, over `shards` shards, with what prepares the rows for it.
+    /// The gradient by the weights, over `shards` shards.
     pub fn weight_gradient(&mut self, shards: usize) {
         let (rows, layout) = (self.rows, self.layout);
         let x = Rows::of(&self.x, rows, layout.inputs);
         let dy = Rows::of(&self.y, rows, layout.outputs);
         let range = |s: usize| rows * s / shards..rows * (s + 1) / shards;
-        let per_row =
-            if is_tiled(layout) && rows / shards >= LONG_SHARD { tiled_len(layout, 1) } else { 0 };
-        let place = |s: usize| range(s).start * per_row..range(s).end * per_row;
-        for s in (0..shards).filter(|_| per_row > 0) {
-            write_tiled(layout, &x.slice(range(s)), &mut self.tiled[place(s)]);
-        }
         for block in (0..layout.blocks()).map(|b| layout.block(b)) {
             let grads = &mut self.weights[block.weights.clone()];
-            let tiled = per_row > 0 && !reads_rows(&block);
-            let shard = |s| {
-                let rows = || Left::Rows(x.slice(range(s)));
-                let left = if tiled { Left::Tiled(&self.tiled[place(s)]) } else { rows() };
-                (left, dy.slice(range(s)))
-            };
+            let shard = |s| (x.slice(range(s)), dy.slice(range(s)));
             let grads = (grads, &mut [][..]);
             weight_grad(&block, (shards, &shard), &mut self.scratch, grads, &mut Ahead::none());
         }

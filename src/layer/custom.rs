@@ -1,11 +1,14 @@
 //! The trait by which a user adds a layer.
 
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::Result;
+use crate::aligned::Aligned;
 use crate::rng::Stream;
+use crate::rows::{Rows, RowsMut};
 
 /// A layer of your own. It holds its hyperparameters; its parameters are handed to it.
 ///
@@ -14,7 +17,7 @@ use crate::rng::Stream;
 /// threads.
 ///
 /// # Shapes
-/// B rows of a block, I inputs, O outputs. Rows may be apart in memory (views have strides).
+/// B rows of a block, I inputs, O outputs.
 ///
 /// # Examples
 /// A layer that scales each feature by a learned factor:
@@ -111,4 +114,73 @@ pub trait Layer: fmt::Debug + Send + Sync {
     ) {
         let _ = (params, x, y, dy, dparams);
     }
+}
+
+/// The rows of a block as a user's layer sees them, one after the other: copies, of which the layers around it
+/// change none.
+#[derive(Debug, Default)]
+pub(crate) struct OwnRows {
+    x: Aligned,
+    y: Aligned,
+    dy: Aligned,
+    dx: Aligned,
+    /// Features in and out.
+    shape: (usize, usize),
+}
+
+impl OwnRows {
+    /// Computes y from x.
+    pub fn forward(&mut self, layer: &dyn Layer, params: &[f32], x: Rows, mut y: RowsMut) {
+        self.shape = (x.cols, y.cols);
+        let x = copied(&mut self.x, x);
+        layer.forward(params, x, view_mut(&mut self.y, y.rows, y.cols));
+        y.copy_from(&self.y);
+    }
+
+    /// Takes the loss's gradient by y.
+    pub fn set_gradient(&mut self, dy: Rows) {
+        copied(&mut self.dy, dy);
+    }
+
+    /// Computes the gradient by x.
+    pub fn backward(&mut self, layer: &dyn Layer, params: &[f32], mut dx: RowsMut) {
+        let (rows, (inputs, outputs)) = (dx.rows, self.shape);
+        let x = view(&self.x, 0..rows, inputs);
+        let y = view(&self.y, 0..rows, outputs);
+        let dy = view(&self.dy, 0..rows, outputs);
+        layer.backward(params, x, y, dy, view_mut(&mut self.dx, rows, inputs));
+        dx.copy_from(&self.dx);
+    }
+
+    /// Adds the gradient by the parameters over some of the rows.
+    pub fn param_grads(
+        &self,
+        layer: &dyn Layer,
+        params: &[f32],
+        rows: Range<usize>,
+        grads: &mut [f32],
+    ) {
+        let (inputs, outputs) = self.shape;
+        let x = view(&self.x, rows.clone(), inputs);
+        let y = view(&self.y, rows.clone(), outputs);
+        let dy = view(&self.dy, rows, outputs);
+        layer.param_grads(params, x, y, dy, grads);
+    }
+}
+
+fn copied<'a>(to: &'a mut Aligned, rows: Rows) -> ArrayView2<'a, f32> {
+    to.grow(rows.rows * rows.cols);
+    rows.copy_to(to);
+    view(to, 0..rows.rows, rows.cols)
+}
+
+fn view(values: &[f32], rows: Range<usize>, cols: usize) -> ArrayView2<'_, f32> {
+    ArrayView2::from_shape((rows.len(), cols), &values[rows.start * cols..rows.end * cols])
+        .expect("so many values are so many rows")
+}
+
+fn view_mut(values: &mut Aligned, rows: usize, cols: usize) -> ArrayViewMut2<'_, f32> {
+    values.grow(rows * cols);
+    ArrayViewMut2::from_shape((rows, cols), &mut values[..rows * cols])
+        .expect("so many values are so many rows")
 }

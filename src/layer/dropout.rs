@@ -1,7 +1,7 @@
 //! Dropout: in training, each value is zeroed with probability `rate` and the others grow to match.
 
 use crate::rng::{Purpose, Stream};
-use crate::rows::{Rows, RowsMut};
+use crate::rows::{LANES, Rows, RowsMut};
 use crate::{Error, Result};
 
 /// Zeroes values at random in training and does nothing in use.
@@ -35,59 +35,68 @@ impl Dropout {
     }
 
     /// Draws the mask of each row and applies it: `y = x m`.
-    pub(crate) fn forward(&self, key: MaskKey, x: Rows, mut y: RowsMut, masks: &mut [f32]) {
+    pub(crate) fn forward(&self, key: MaskKey, x: Rows, mut y: RowsMut, mut masks: RowsMut) {
         let kept = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * 4_294_967_296.0) as u64;
         for r in 0..x.rows {
             let row = key.first_row + r as u64;
             let mut random =
                 Stream::new(key.seed, Purpose::Dropout, key.epoch << 16 | key.layer, row);
-            let mask = &mut masks[r * x.stride..][..x.stride];
-            for m in &mut mask[..x.cols] {
-                *m = if u64::from(random.next_u32()) < threshold { 0.0 } else { kept };
-            }
-            mask[x.cols..].fill(0.0);
-            let values = x.padded_row(r).iter().zip(mask.iter());
-            for (y, (x, m)) in y.padded_row(r).iter_mut().zip(values) {
-                *y = x * m;
+            for p in 0..x.panels() {
+                let mask = masks.lanes(r, p);
+                *mask = [0.0; LANES];
+                for m in mask.iter_mut().take(x.cols - p * LANES) {
+                    *m = if u64::from(random.next_u32()) < threshold { 0.0 } else { kept };
+                }
+                for (y, (x, m)) in y.lanes(r, p).iter_mut().zip(x.lanes(r, p).iter().zip(&*mask)) {
+                    *y = x * m;
+                }
             }
         }
     }
 }
 
 /// From `y = x m`: `dx = dy m`.
-pub(crate) fn backward(masks: &[f32], dy: RowsMut) {
-    for (dy, m) in dy.data.iter_mut().zip(masks) {
-        *dy *= m;
+pub(crate) fn backward(masks: Rows, mut dy: RowsMut) {
+    for p in 0..dy.panels() {
+        let masks = masks.panel(p).as_flattened();
+        for (dy, m) in dy.panel(p).as_flattened_mut().iter_mut().zip(masks) {
+            *dy *= m;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::rows_len;
 
     const KEY: MaskKey = MaskKey { seed: 1, layer: 2, epoch: 3, first_row: 40 };
 
+    fn run(layer: Dropout, key: MaskKey, rows: usize, cols: usize) -> Vec<f32> {
+        let x = vec![1.0; rows_len(rows, cols)];
+        let (mut y, mut masks) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+        let masks = RowsMut::of(&mut masks, rows, cols);
+        layer.forward(key, Rows::of(&x, rows, cols), RowsMut::of(&mut y, rows, cols), masks);
+        Rows::of(&y, rows, cols).to_vec()
+    }
+
     #[test]
     fn keeps_the_expected_share_and_the_mean() {
-        let (x, mut y, mut masks) =
-            (vec![1.0; 160_000], vec![f32::NAN; 160_000], vec![0.0; 160_000]);
-        let layer = Dropout { rate: 0.25 };
-        layer.forward(KEY, Rows::of(&x, 10_000, 16), RowsMut::of(&mut y, 10_000, 16), &mut masks);
-        let zeroed = y[..160_000].iter().filter(|&&v| v == 0.0).count() as f64;
+        let y = run(Dropout { rate: 0.25 }, KEY, 10_000, 16);
+        let zeroed = y.iter().filter(|&&v| v == 0.0).count() as f64;
         assert!((zeroed / 160_000.0 - 0.25).abs() < 0.01, "{zeroed}");
+        let mean = y.iter().map(|&v| f64::from(v)).sum::<f64>() / 160_000.0;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
     }
 
     #[test]
     fn a_row_s_mask_does_not_depend_on_its_block() {
-        let x = vec![1.0; 10 * 16];
-        let run = |first_row, rows: usize| {
-            let (mut y, mut masks) = (vec![0.0; rows * 16], vec![f32::NAN; rows * 16]);
-            let key = MaskKey { first_row, ..KEY };
-            let x = Rows::of(&x, rows, 7);
-            Dropout { rate: 0.5 }.forward(key, x, RowsMut::of(&mut y, rows, 7), &mut masks);
-            y
-        };
-        assert_eq!(run(40, 10)[3 * 16..], run(43, 7)[..]);
+        for cols in [7, 16, 40] {
+            let run = |first_row, rows| {
+                run(Dropout { rate: 0.5 }, MaskKey { first_row, ..KEY }, rows, cols)
+            };
+            assert_eq!(run(40, 10)[3 * cols..], run(43, 7)[..]);
+        }
     }
 }

@@ -4,7 +4,7 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 
 use crate::rows::{LANES, Rows, RowsMut, padded};
 use crate::simd::Fma;
-use crate::simd::{dispatch, load, sum16};
+use crate::simd::{LaneRow, dispatch, load, sum16};
 use crate::{Error, Result};
 
 /// Normalises each row to mean 0 and variance 1, then scales and shifts each feature.
@@ -35,11 +35,11 @@ impl LayerNorm {
 
     /// `y = w x̂ + b` with `x̂ = (x - mean) / sqrt(var + eps)`; keeps mean and 1/sqrt(var + eps).
     pub(crate) fn forward(&self, params: &[f32], x: Rows, mut y: RowsMut, kept: &mut [f32]) {
-        let (w, b) = params.split_at(padded(x.cols));
+        let params = params.split_at(padded(x.cols));
         for (r, kept) in kept.as_chunks_mut::<2>().0[..x.rows].iter_mut().enumerate() {
             *kept = dispatch!(simd => {
-                let kept = moments(simd, x.row(r), self.eps);
-                scale(simd, x.row(r), w, b, kept, y.row(r));
+                let kept = moments(simd, x, r, self.eps);
+                scale(simd, (x, r), params, kept, &mut y);
                 kept
             });
         }
@@ -53,95 +53,91 @@ pub(crate) fn init(inputs: usize, params: &mut [f32]) {
 
 /// From `y = w x̂ + b`: with `g = w dy`, `dx = (g - mean(g) - x̂ mean(g x̂)) / sqrt(var + eps)`.
 pub(crate) fn backward(params: &[f32], x: Rows, kept: &[f32], dy: Rows, mut dx: RowsMut) {
-    let w = &params[..padded(x.cols)];
     for (r, &kept) in kept.as_chunks::<2>().0[..x.rows].iter().enumerate() {
-        dispatch!(simd => backward_row(simd, x.row(r), w, dy.row(r), kept, dx.row(r)));
-        dx.padded_row(r)[x.cols..].fill(0.0);
+        dispatch!(simd => backward_row(simd, (x, r), params, dy, kept, &mut dx));
     }
 }
 
 /// From `y = w x̂ + b`: adds `dy x̂` to dw and `dy` to db, row after row.
 pub(crate) fn param_grads(x: Rows, kept: &[f32], dy: Rows, grads: &mut [f32]) {
-    let (dw, db) = grads.split_at_mut(padded(x.cols));
-    for (r, &[mean, inverse]) in kept.as_chunks::<2>().0[..x.rows].iter().enumerate() {
-        let columns = dw.iter_mut().zip(db.iter_mut()).zip(x.row(r).iter().zip(dy.row(r)));
-        for ((dw, db), (x, dy)) in columns {
-            *dw += dy * ((x - mean) * inverse);
-            *db += dy;
+    let (dw, db) = grads.as_chunks_mut::<LANES>().0.split_at_mut(x.panels());
+    for (p, (dw, db)) in dw.iter_mut().zip(db).enumerate() {
+        let rows = x.panel(p).iter().zip(dy.panel(p)).zip(kept.as_chunks::<2>().0);
+        for ((x, dy), &[mean, inverse]) in rows {
+            for i in 0..LANES {
+                dw[i] += dy[i] * ((x[i] - mean) * inverse);
+                db[i] += dy[i];
+            }
         }
     }
 }
 
+/// Mean and 1/sqrt(var + eps) of row `r`, in two passes: 16 lanes, then the fixed tree.
 #[inline(always)]
-fn store<S: Simd>(values: f32x16<S>, row: &mut [f32], k: usize) {
-    let rest = &mut row[k..];
-    match rest.first_chunk_mut::<LANES>() {
-        Some(lanes) => values.store_array(lanes),
-        None => {
-            let mut lanes = [0.0; LANES];
-            values.store_array(&mut lanes);
-            let n = rest.len();
-            rest.copy_from_slice(&lanes[..n]);
-        }
-    }
-}
-
-/// Mean and 1/sqrt(var + eps) of a row, in two passes: 16 lanes, then the fixed tree.
-#[inline(always)]
-fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
-    let n = x.len() as f32;
+fn moments<S: Simd>(simd: S, x: Rows, r: usize, eps: f32) -> [f32; 2] {
+    let (row, n) = (LaneRow::new(simd, x.cols), x.cols as f32);
     let mut sum = f32x16::splat(simd, 0.0);
-    for k in (0..x.len()).step_by(LANES) {
-        sum += load(simd, x, k, 0.0);
+    for p in 0..row.panels {
+        sum += row.keep(p, f32x16::load_array_ref(simd, x.lanes(r, p)), 0.0);
     }
     let mean = sum16(simd, sum) / n;
     let mut squares = f32x16::splat(simd, 0.0);
-    for k in (0..x.len()).step_by(LANES) {
-        let d = load(simd, x, k, mean) - mean;
+    for p in 0..row.panels {
+        let d = row.keep(p, f32x16::load_array_ref(simd, x.lanes(r, p)) - mean, 0.0);
         squares = d.fma(d, squares);
     }
     [mean, 1.0 / (sum16(simd, squares) / n + eps).sqrt()]
 }
 
 #[inline(always)]
-fn scale<S: Simd>(simd: S, x: &[f32], w: &[f32], b: &[f32], kept: [f32; 2], y: &mut [f32]) {
-    let [mean, inverse] = kept;
-    for k in (0..x.len()).step_by(LANES) {
-        let xhat = (load(simd, x, k, mean) - mean) * inverse;
-        store(xhat.fma(load(simd, w, k, 0.0), load(simd, b, k, 0.0)), y, k);
+fn scale<S: Simd>(
+    simd: S,
+    (x, r): (Rows, usize),
+    (w, b): (&[f32], &[f32]),
+    [mean, inverse]: [f32; 2],
+    y: &mut RowsMut,
+) {
+    for p in 0..x.panels() {
+        let xhat = (f32x16::load_array_ref(simd, x.lanes(r, p)) - mean) * inverse;
+        let (w, b) = (load(simd, w, p * LANES, 0.0), load(simd, b, p * LANES, 0.0));
+        xhat.fma(w, b).store_array(y.lanes(r, p));
     }
 }
 
+/// The padding of w and dy is zero.
 #[inline(always)]
 fn backward_row<S: Simd>(
     simd: S,
-    x: &[f32],
+    (x, r): (Rows, usize),
     w: &[f32],
-    dy: &[f32],
+    dy: Rows,
     [mean, inverse]: [f32; 2],
-    dx: &mut [f32],
+    dx: &mut RowsMut,
 ) {
-    let n = x.len() as f32;
+    let (row, n) = (LaneRow::new(simd, x.cols), x.cols as f32);
+    let at = |p: usize| {
+        let g = load(simd, w, p * LANES, 0.0) * f32x16::load_array_ref(simd, dy.lanes(r, p));
+        (g, (f32x16::load_array_ref(simd, x.lanes(r, p)) - mean) * inverse)
+    };
     let mut sum = f32x16::splat(simd, 0.0);
     let mut product = sum;
-    for k in (0..x.len()).step_by(LANES) {
-        let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
-        let xhat = (load(simd, x, k, mean) - mean) * inverse;
+    for p in 0..row.panels {
+        let (g, xhat) = at(p);
         sum += g;
         product = g.fma(xhat, product);
     }
     let (mean_g, mean_gx) = (sum16(simd, sum) / n, sum16(simd, product) / n);
-    for k in (0..x.len()).step_by(LANES) {
-        let g = load(simd, w, k, 0.0) * load(simd, dy, k, 0.0);
-        let xhat = (load(simd, x, k, mean) - mean) * inverse;
-        store((g - mean_g - xhat * mean_gx) * inverse, dx, k);
+    for p in 0..row.panels {
+        let (g, xhat) = at(p);
+        let values = (g - mean_g - xhat * mean_gx) * inverse;
+        row.keep(p, values, 0.0).store_array(dx.lanes(r, p));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::stride;
+    use crate::rows::rows_len;
     use crate::simd::reference;
 
     /// The loss `sum(y c)` in f64, by the definition.
@@ -164,15 +160,20 @@ mod tests {
             };
             let mut params = narrow(&w, padded(cols));
             params.extend(narrow(&b, padded(cols)));
-            let (xs, dys) = (narrow(&x, stride(cols)), narrow(&c, stride(cols)));
+            let xs = reference::in_panels(&narrow(&x, cols), cols, 5.0);
+            let dys = reference::in_panels(&narrow(&c, cols), cols, 0.0);
             let (xs, dys) = (Rows::of(&xs, 1, cols), Rows::of(&dys, 1, cols));
-            let mut y = vec![f32::NAN; stride(cols)];
-            let mut dx = vec![f32::NAN; stride(cols)];
+            let mut y = vec![f32::NAN; rows_len(1, cols)];
+            let mut dx = vec![f32::NAN; rows_len(1, cols)];
             let mut kept = [f32::NAN; 2];
             let mut grads = vec![0.0; params.len()];
             LayerNorm::default().forward(&params, xs, RowsMut::of(&mut y, 1, cols), &mut kept);
             backward(&params, xs, &kept, dys, RowsMut::of(&mut dx, 1, cols));
             param_grads(xs, &kept, dys, &mut grads);
+            let [y, dx] = [&y, &dx].map(|v| Rows::of(v, 1, cols));
+            assert!(reference::padding(y).iter().all(|v| v.is_finite()));
+            assert!(reference::padding(dx).iter().all(|&v| v == 0.0));
+            let (y, dx) = (y.to_vec(), dx.to_vec());
             let found: f64 = (0..cols).map(|i| f64::from(y[i]) * c[i]).sum();
             assert!((found - loss(&x, &w, &b, &c)).abs() < 1e-4, "{cols}");
             let slope = |v: &[f64], i: usize, f: &dyn Fn(&[f64]) -> f64| {
@@ -189,7 +190,6 @@ mod tests {
                 assert!((f64::from(grads[i]) - by_w).abs() < 2e-4, "dw");
                 assert!((f64::from(grads[padded(cols) + i]) - by_b).abs() < 2e-4, "db");
             }
-            assert!(dx[cols..].iter().all(|&v| v == 0.0));
         }
     }
 }

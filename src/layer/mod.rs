@@ -18,7 +18,6 @@ use crate::activation::Activation;
 use crate::rng::Stream;
 use crate::rows::{LANES, padded};
 use crate::simd::panels::WeightLayout;
-use crate::simd::weight_grad::{is_tiled, tiled_len};
 use crate::{Error, Result};
 
 /// Most parameters of a layer: what is sized by them stays within the address space.
@@ -178,18 +177,10 @@ impl Placed {
         matches!(&self.kind, Kind::Activation(_) | Kind::Dropout(_))
     }
 
-    /// Values of a dense layer's input in tiles, per row; 0 where no such copy is worth its while.
-    pub fn tiled_per_row(&self) -> usize {
-        match &self.kind {
-            Kind::Dense(_) if is_tiled(self.layout()) => tiled_len(self.layout(), 1),
-            _ => 0,
-        }
-    }
-
     /// Values that the forward pass keeps for the backward pass, per row.
     pub fn kept_per_row(&self) -> usize {
         match &self.kind {
-            Kind::Dropout(_) => crate::rows::stride(self.inputs),
+            Kind::Dropout(_) => padded(self.inputs),
             Kind::LayerNorm(_) => 2,
             _ => 0,
         }

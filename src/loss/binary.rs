@@ -80,22 +80,20 @@ fn each<S: Simd>(simd: S, mut block: LossRows<'_>, weight: impl Fn(usize) -> f32
     let scale = block.scale / cols as f32;
     let mut correct = 0;
     for (r, value) in block.values.iter_mut().enumerate() {
-        let z = block.logits.padded_row(r).as_chunks::<LANES>().0;
-        let mut grad = block.grad.as_mut().map(|g| row.panels_of(g.padded_row(r)));
         let mut sum = f32x16::splat(simd, 0.0);
         let mut wrong = 0;
-        for (p, z) in z.iter().take(row.panels).enumerate() {
-            let z = f32x16::load_array_ref(simd, z);
+        for p in 0..row.panels {
+            let z = f32x16::load_array_ref(simd, block.logits.lanes(r, p));
             let t = match block.targets {
                 TargetRows::Classes(classes) => f32x16::splat(simd, classes[r] as f32),
-                TargetRows::Values(values) => load(simd, values.padded_row(r), p * LANES, 0.0),
+                TargetRows::Values(values) => f32x16::load_array_ref(simd, values.lanes(r, p)),
             };
             let (loss, slope) = panel(simd, z, t, weight(p));
             sum += row.keep(p, loss, 0.0);
             let sides = z.simd_gt(0.0) ^ t.simd_gt(0.5);
             wrong |= sides.to_bitmask() & row.bits(p);
-            if let Some(grad) = &mut grad {
-                row.keep(p, slope * scale, 0.0).store_array(&mut grad[p]);
+            if let Some(grad) = &mut block.grad {
+                row.keep(p, slope * scale, 0.0).store_array(grad.lanes(r, p));
             }
         }
         correct += usize::from(wrong == 0);

@@ -80,7 +80,7 @@ impl CrossEntropy {
                 block,
                 #[inline(always)]
                 |_, r, p| {
-                    let t = load(simd, values.padded_row(r), p * LANES, 0.0);
+                    let t = f32x16::load_array_ref(simd, values.lanes(r, p));
                     weight(simd, weights, p) * (t * keep + uniform)
                 },
                 #[inline(always)]
@@ -99,12 +99,13 @@ fn weight<S: Simd>(simd: S, weights: Option<&[f32]>, p: usize) -> f32x16<S> {
     }
 }
 
-/// A row's largest value.
+/// Row `r`'s largest value.
 #[inline(always)]
-fn largest<S: Simd>(simd: S, row: &LaneRow<S>, z: &[[f32; LANES]]) -> f32 {
+fn largest<S: Simd>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> f32 {
     let mut max = f32x16::splat(simd, f32::NEG_INFINITY);
-    for (p, z) in z.iter().enumerate() {
-        let z = row.keep(p, f32x16::load_array_ref(simd, z), f32::NEG_INFINITY);
+    for p in 0..row.panels {
+        let z = f32x16::load_array_ref(simd, rows.lanes(r, p));
+        let z = row.keep(p, z, f32::NEG_INFINITY);
         max = z.simd_gt(max).select(z, max);
     }
     max16(simd, max)
@@ -121,11 +122,10 @@ fn first_zero<S: Simd>(found: usize, p: usize, d: f32x16<S>) -> usize {
 /// The first column that holds row `r`'s largest value.
 #[inline(always)]
 fn argmax<S: Simd>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> usize {
-    let z = &rows.padded_row(r).as_chunks::<LANES>().0[..row.panels];
-    let max = largest(simd, row, z);
+    let max = largest(simd, row, rows, r);
     let mut found = usize::MAX;
-    for (p, z) in z.iter().enumerate() {
-        let d = row.keep(p, f32x16::load_array_ref(simd, z) - max, -1.0);
+    for p in 0..row.panels {
+        let d = row.keep(p, f32x16::load_array_ref(simd, rows.lanes(r, p)) - max, -1.0);
         found = first_zero(found, p, d);
     }
     found
@@ -150,29 +150,31 @@ pub(super) fn one_hot<S: Simd>(
         for i in 0..values.len() {
             let r = b * LANES + i;
             let class = classes[r] as usize;
-            let z = &block.logits.padded_row(r).as_chunks::<LANES>().0[..row.panels];
-            let mut grad = block.grad.as_mut().map(|g| row.panels_of(g.padded_row(r)));
-            let max = largest(simd, &row, z);
+            let z = block.logits;
+            let max = largest(simd, &row, z, r);
             let mut sum = f32x16::splat(simd, 0.0);
             let mut found = usize::MAX;
-            for (p, z) in z.iter().enumerate() {
-                let d = row.keep(p, f32x16::load_array_ref(simd, z) - max, FAR_BELOW);
+            for p in 0..row.panels {
+                let d = f32x16::load_array_ref(simd, z.lanes(r, p)) - max;
+                let d = row.keep(p, d, FAR_BELOW);
                 found = first_zero(found, p, d);
                 let [e] = exp_nonpositive(simd, [d]);
                 sum += e;
-                if let Some(grad) = &mut grad {
-                    e.store_array(&mut grad[p]);
+                if let Some(grad) = &mut block.grad {
+                    e.store_array(grad.lanes(r, p));
                 }
             }
             correct += usize::from(found == class);
             sums[i] = sum16(simd, sum);
-            own[i] = z.as_flattened()[class] - max;
+            own[i] = z.lanes(r, class / LANES)[class % LANES] - max;
             factors[i] = weights.map_or(1.0, |w| w[class]);
             let scale = factors[i] * block.scale;
             let share = scale / sums[i];
-            for (p, g) in grad.into_iter().flatten().enumerate() {
-                let minus = row.only(simd, p, class, -scale);
-                f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
+            if let Some(grad) = &mut block.grad {
+                for p in 0..row.panels {
+                    let (g, minus) = (grad.lanes(r, p), row.only(simd, p, class, -scale));
+                    f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
+                }
             }
         }
         let logs = ln(simd, f32x16::load_array(simd, sums)).to_array();
@@ -199,30 +201,33 @@ fn soft<S: Simd>(
         let (mut sums, mut dots, mut totals) = ([1.0; LANES], [0.0; LANES], [1.0; LANES]);
         for i in 0..values.len() {
             let r = b * LANES + i;
-            let z = &block.logits.padded_row(r).as_chunks::<LANES>().0[..row.panels];
-            let mut grad = block.grad.as_mut().map(|g| row.panels_of(g.padded_row(r)));
-            let max = largest(simd, &row, z);
+            let z = block.logits;
+            let max = largest(simd, &row, z, r);
             let (mut sum, mut dot, mut total) = (zero, zero, zero);
             let mut found = usize::MAX;
-            for (p, z) in z.iter().enumerate() {
-                let d = row.keep(p, f32x16::load_array_ref(simd, z) - max, FAR_BELOW);
+            for p in 0..row.panels {
+                let d = f32x16::load_array_ref(simd, z.lanes(r, p)) - max;
+                let d = row.keep(p, d, FAR_BELOW);
                 found = first_zero(found, p, d);
                 let [e] = exp_nonpositive(simd, [d]);
                 let v = row.keep(p, target(&row, r, p), 0.0);
                 sum += e;
                 dot = v.fma(d, dot);
                 total += v;
-                if let Some(grad) = &mut grad {
-                    e.store_array(&mut grad[p]);
+                if let Some(grad) = &mut block.grad {
+                    e.store_array(grad.lanes(r, p));
                 }
             }
             correct += usize::from(found == label(&row, r));
             (sums[i], dots[i]) = (sum16(simd, sum), sum16(simd, dot));
             totals[i] = sum16(simd, total);
             let share = totals[i] * block.scale / sums[i];
-            for (p, g) in grad.into_iter().flatten().enumerate() {
-                let minus = row.keep(p, target(&row, r, p) * -block.scale, 0.0);
-                f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
+            if let Some(grad) = &mut block.grad {
+                for p in 0..row.panels {
+                    let minus = row.keep(p, target(&row, r, p) * -block.scale, 0.0);
+                    let g = grad.lanes(r, p);
+                    f32x16::load_array_ref(simd, g).fma(share, minus).store_array(g);
+                }
             }
         }
         let logs = ln(simd, f32x16::load_array(simd, sums)).to_array();

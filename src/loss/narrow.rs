@@ -23,11 +23,9 @@ pub(super) fn one_hot<S: Simd>(
     weights: Option<&[f32]>,
 ) -> usize {
     let cols = block.logits.cols;
-    debug_assert_eq!(block.logits.stride, LANES);
     let mut correct = 0;
-    let logits = block.logits.data.as_chunks::<LANES>().0.chunks(LANES);
-    let mut grads =
-        block.grad.as_mut().map(|g| g.data.as_chunks_mut::<LANES>().0.chunks_mut(LANES));
+    let logits = block.logits.panel(0).chunks(LANES);
+    let mut grads = block.grad.as_mut().map(|g| g.panel(0).chunks_mut(LANES));
     let blocks = block.values.chunks_mut(LANES).zip(classes.chunks(LANES)).zip(logits);
     for ((values, classes), logits) in blocks {
         let mut turned = [[0.0; LANES]; MOST_CLASSES];

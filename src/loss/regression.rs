@@ -3,7 +3,7 @@
 use fearless_simd::{Level, Simd, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
-use crate::rows::{LANES, Rows};
+use crate::rows::Rows;
 use crate::simd::{LaneRow, dispatch_at, sum16};
 
 /// Measures the mean of (y - t)² over rows and outputs.
@@ -91,20 +91,15 @@ fn each<S: Simd>(
     let (y, t) = (block.logits, values(&block));
     let row = LaneRow::new(simd, y.cols);
     let scale = block.scale / y.cols as f32;
-    let mut grads = block.grad.as_mut().map(|grad| grad.data.chunks_exact_mut(grad.stride));
-    let rows = y.data.chunks_exact(y.stride).zip(t.data.chunks_exact(t.stride));
-    for (value, (y, t)) in block.values.iter_mut().zip(rows) {
-        let y = &y.as_chunks::<LANES>().0[..row.panels];
-        let t = &t.as_chunks::<LANES>().0[..row.panels];
-        let grad = grads.as_mut().and_then(Iterator::next);
-        let grad = grad.map_or(&mut [][..], |grad| row.panels_of(grad));
+    for (r, value) in block.values.iter_mut().enumerate() {
         let mut sum = f32x16::splat(simd, 0.0);
         for p in 0..row.panels {
-            let d = f32x16::load_array_ref(simd, &y[p]) - f32x16::load_array_ref(simd, &t[p]);
+            let (y, t) = (y.lanes(r, p), t.lanes(r, p));
+            let d = f32x16::load_array_ref(simd, y) - f32x16::load_array_ref(simd, t);
             let (loss, slope) = f(row.keep(p, d, 0.0));
             sum += loss;
-            if let Some(grad) = grad.get_mut(p) {
-                (slope * scale).store_array(grad);
+            if let Some(grad) = &mut block.grad {
+                (slope * scale).store_array(grad.lanes(r, p));
             }
         }
         *value = f64::from(sum16(simd, sum));

@@ -1,9 +1,12 @@
 //! Every loss against its definition in f64 and against finite differences of it.
 
+use ndarray::Array2;
+
 use super::*;
 use crate::data::TargetShape;
-use crate::rows::stride;
+use crate::rows::rows_len;
 use crate::simd::dispatch;
+use crate::simd::reference::{in_panels, padding};
 use crate::simd::testing::{assert_same_bits, levels};
 
 const COLS: [usize; 5] = [1, 3, 10, 17, 33];
@@ -23,12 +26,20 @@ impl Targets {
             Self::Values(values) => TargetRows::Values(Rows::of(values, ROWS, cols)),
         }
     }
+
+    /// Row `r`'s values.
+    fn row(&self, r: usize, cols: usize) -> Vec<f32> {
+        match self {
+            Self::Classes(_) => vec![],
+            Self::Values(values) => Rows::of(values, ROWS, cols).slice(r..r + 1).to_vec(),
+        }
+    }
 }
 
-/// Numbers in -1..1, padding included.
+/// Numbers in -1..1 in panels, padding included.
 fn noise(seed: usize, cols: usize) -> Vec<f32> {
     let one = |i: usize| ((i * 7919 + seed * 104_729 + 13) % 1009) as f32 / 504.5 - 1.0;
-    (0..ROWS * stride(cols)).map(one).collect()
+    (0..rows_len(ROWS, cols)).map(one).collect()
 }
 
 fn weights(cols: usize) -> Vec<f32> {
@@ -65,7 +76,7 @@ fn cases(cols: usize) -> Vec<(Loss, Targets)> {
 fn reference(loss: &Loss, z: &[f64], targets: &Targets, r: usize) -> f64 {
     let n = z.len();
     let t: Vec<f64> = match targets {
-        Targets::Values(values) => values[r * stride(n)..][..n].iter().map(|&v| v.into()).collect(),
+        Targets::Values(_) => targets.row(r, n).iter().map(|&v| v.into()).collect(),
         Targets::Classes(c) if n == 1 && !matches!(loss, Loss::CrossEntropy(_)) => {
             vec![f64::from(c[r])]
         }
@@ -102,7 +113,9 @@ fn normalizer(loss: &Loss, targets: &TargetRows) -> f64 {
             (crate::Targets::Classes { labels: labels.to_vec(), count: 1 }, labels.len())
         }
         TargetRows::Values(values) => {
-            (crate::Targets::Values(values.view().to_owned()), values.rows)
+            let shape = (values.rows, values.cols);
+            let values = Array2::from_shape_vec(shape, values.to_vec()).unwrap();
+            (crate::Targets::Values(values), shape.0)
         }
     };
     loss.normalizer(&targets, 0..rows)
@@ -145,9 +158,10 @@ fn values_and_gradients_are_those_of_the_definition() {
         for (loss, targets) in cases(cols) {
             let normalizer = normalizer(&loss, &targets.rows(cols));
             let (values, grad, _) = run(None, &loss, &z, &targets, cols);
+            let grad = Rows::of(&grad, ROWS, cols).to_vec();
             for r in 0..ROWS {
-                let row: Vec<f64> =
-                    z[r * stride(cols)..][..cols].iter().map(|&v| v.into()).collect();
+                let row = Rows::of(&z, ROWS, cols).slice(r..r + 1).to_vec();
+                let row: Vec<f64> = row.into_iter().map(f64::from).collect();
                 let want = reference(&loss, &row, &targets, r);
                 let error = (values[r] - want).abs();
                 assert!(error <= 3e-6 * (1.0 + want), "{loss:?} row {r}: {} for {want}", values[r]);
@@ -157,8 +171,7 @@ fn values_and_gradients_are_those_of_the_definition() {
                     down[c] -= STEP;
                     let rise =
                         reference(&loss, &up, &targets, r) - reference(&loss, &down, &targets, r);
-                    let (want, found) =
-                        (rise / (2.0 * STEP) / normalizer, grad[r * stride(cols) + c]);
+                    let (want, found) = (rise / (2.0 * STEP) / normalizer, grad[r * cols + c]);
                     let error = (f64::from(found) - want).abs();
                     assert!(error < 1e-6, "{loss:?} row {r}, column {c}: {found} for {want}");
                 }
@@ -173,10 +186,8 @@ fn gradients_have_zero_padding_and_are_not_needed() {
         let z = logits(cols);
         for (loss, targets) in cases(cols) {
             let (values, grad, correct) = run(None, &loss, &z, &targets, cols);
-            assert!(
-                grad.chunks(stride(cols)).all(|g| g[cols..].iter().all(|&v| v == 0.0)),
-                "{loss:?}"
-            );
+            let grad = Rows::of(&grad, ROWS, cols);
+            assert!(padding(grad).iter().all(|&v| v == 0.0), "{loss:?}");
             let mut alone = vec![f64::NAN; ROWS];
             let block = LossRows {
                 logits: Rows::of(&z, ROWS, cols),
@@ -199,7 +210,8 @@ fn every_level_gives_the_same_bits() {
             for level in levels() {
                 let other = run(Some(level), &loss, &z, &targets, cols);
                 assert_eq!((&first.0, first.2), (&other.0, other.2), "{loss:?} {level:?}");
-                assert_same_bits(&first.1, &other.1, &format!("{loss:?} {level:?}"));
+                let [first, other] = [&first.1, &other.1].map(|g| Rows::of(g, ROWS, cols).to_vec());
+                assert_same_bits(&first, &other, &format!("{loss:?} {level:?}"));
             }
         }
     }
@@ -211,6 +223,7 @@ fn extreme_logits_stay_finite() {
         let z: Vec<f32> = noise(1, cols).iter().map(|v| 1e4f32.copysign(*v)).collect();
         for (loss, targets) in cases(cols) {
             let (values, grad, _) = run(None, &loss, &z, &targets, cols);
+            let grad = Rows::of(&grad, ROWS, cols).to_vec();
             assert!(values.iter().all(|v| v.is_finite()) && grad.iter().all(|g| g.is_finite()));
         }
     }
@@ -218,9 +231,10 @@ fn extreme_logits_stay_finite() {
 
 #[test]
 fn right_rows_are_counted_and_the_first_of_equals_wins() {
-    let mut z = vec![0.0; ROWS * 48];
+    let mut z = vec![0.0; ROWS * 17];
     z[5] = 1.0;
-    z[48 + 16] = 1.0;
+    z[17 + 16] = 1.0;
+    let z = in_panels(&z, 17, 0.0);
     let mut classes = vec![1; ROWS];
     (classes[0], classes[1], classes[2]) = (5, 16, 0);
     for smoothing in [0.0, 0.1] {
@@ -319,7 +333,7 @@ fn few_classes_give_the_bits_of_the_wide_kernel() {
             } else {
                 narrow::one_hot(simd, block, &classes, weights)
             });
-            (values, grad, correct)
+            (values, Rows::of(&grad, ROWS, cols).to_vec(), correct)
         };
         assert_eq!(kernel(true), kernel(false), "{cols} classes");
     }

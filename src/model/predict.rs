@@ -60,9 +60,7 @@ impl Sequential {
             }
             forward.run(block, from, rows);
             let outputs = block.output(&forward.plan);
-            for (r, out) in out.chunks_exact_mut(columns).enumerate() {
-                out.copy_from_slice(outputs.row(r));
-            }
+            outputs.copy_to(out);
         };
         if workers == 1 {
             let mut block = Block::default();
@@ -153,7 +151,7 @@ impl<'a> Forward<'a> {
     pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
         block.reserve(&self.plan, rows.max(CHUNK), None, false);
         block.load(features, self.model.inputs(), rows);
-        block.forward(&self.pass(), 0, Ahead::none(), &[]);
+        block.forward(&self.pass(), 0, Ahead::none());
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn load<S: Simd>(simd: S, from: &[f32], start: usize, fill: f32) -> f
 pub(crate) struct LaneRow<S: Simd> {
     lanes: f32x16<S>,
     cols: usize,
-    /// Panels that hold values; a padded row may have more.
+    /// Panels of a row.
     pub panels: usize,
 }
 
@@ -53,14 +53,6 @@ impl<S: Simd> LaneRow<S> {
     pub fn new(simd: S, cols: usize) -> Self {
         let lanes = f32x16::from_fn(simd, |i| i as f32);
         Self { lanes, cols, panels: cols.div_ceil(LANES) }
-    }
-
-    /// The panels of a padded row that hold values; those that hold none are zeroed.
-    #[inline(always)]
-    pub fn panels_of<'a>(&self, padded: &'a mut [f32]) -> &'a mut [[f32; LANES]] {
-        let (panels, rest) = padded.as_chunks_mut::<LANES>().0.split_at_mut(self.panels);
-        rest.as_flattened_mut().fill(0.0);
-        panels
     }
 
     /// Keeps the row's lanes of panel `p` and sets those of the padding to `fill`.

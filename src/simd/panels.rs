@@ -15,9 +15,6 @@ pub(crate) const STRIP: usize = 2 * LANES;
 /// the rows of a batch pass by.
 pub(crate) const BLOCK: usize = 240;
 
-/// Inputs of the tallest tile of the weight gradient: 24 registers of sums, where they are wide.
-pub(crate) const TALL: usize = 12;
-
 /// The layout of weights of `inputs` x `outputs` (I x O), and of their transpose.
 ///
 /// Weights: `[block of inputs][panel of 16 outputs][input][16]`, O padded to panels.
@@ -42,8 +39,6 @@ pub(crate) struct WeightBlock {
     pub weights: Range<usize>,
     /// Where its transpose lies.
     pub transpose: Range<usize>,
-    /// Its first tile among those of [`WeightLayout::tiles`].
-    pub tile: usize,
 }
 
 impl WeightBlock {
@@ -69,12 +64,6 @@ impl WeightLayout {
         padded(self.inputs.div_ceil(self.inputs.div_ceil(BLOCK)))
     }
 
-    /// Number of tiles of [`TALL`] inputs, which each range of blocks begins anew.
-    pub fn tiles(self) -> usize {
-        let (height, inputs) = (self.height(), self.inputs);
-        inputs / height * height.div_ceil(TALL) + (inputs % height).div_ceil(TALL)
-    }
-
     /// Number of blocks.
     pub fn blocks(self) -> usize {
         self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(self.height())
@@ -91,7 +80,6 @@ impl WeightLayout {
         WeightBlock {
             weights: weights..weights + padded(outputs.len()) * inputs.len(),
             transpose: transpose..transpose + outputs.len() * high,
-            tile: index / strips * self.height().div_ceil(TALL),
             inputs,
             outputs,
         }
@@ -145,8 +133,6 @@ pub(crate) struct Panel<'a> {
     /// Its place among the block's panels, and how many there are.
     index: usize,
     panels: usize,
-    depth: usize,
-    piece: usize,
 }
 
 impl<'a> Operand<'a> {
@@ -171,31 +157,22 @@ impl<'a> Operand<'a> {
         let first = if panel < self.per_block { 0 } else { panel - panel % self.per_block };
         let panels = (self.panels() - first).min(self.per_block);
         let block = &self.data.as_chunks().0[first * self.depth..];
-        Panel { block, index: panel - first, panels, depth: self.depth, piece: self.piece }
+        Panel { block, index: panel - first, panels }
     }
 }
 
 impl<'a> Panel<'a> {
-    /// Piece `j`: a row of 16 columns per index of the summed dimension.
+    /// The piece for these indices of the summed dimension: a row of 16 columns for each.
     #[inline(always)]
-    pub fn piece(&self, j: usize) -> &'a [[f32; LANES]] {
-        let len = self.piece_len(j);
-        &self.block[j * self.piece * self.panels + self.index * len..][..len]
+    pub fn piece(&self, indices: &Range<usize>) -> &'a [[f32; LANES]] {
+        &self.block[indices.start * self.panels + self.index * indices.len()..][..indices.len()]
     }
 
-    /// The length of piece `j`.
+    /// That of this panel and of those after it, `count` of them as far as they follow each other.
     #[inline(always)]
-    pub fn piece_len(&self, j: usize) -> usize {
-        (self.depth - j * self.piece).min(self.piece)
-    }
-
-    /// Pieces `j` of this panel and of those after it, `count` of them as far as they follow each
-    /// other.
-    #[inline(always)]
-    pub fn pieces(&self, j: usize, count: usize) -> &'a [[f32; LANES]] {
-        let len = self.piece_len(j);
-        let count = count.min(self.panels - self.index);
-        &self.block[j * self.piece * self.panels + self.index * len..][..len * count]
+    pub fn pieces(&self, indices: &Range<usize>, count: usize) -> &'a [[f32; LANES]] {
+        let (len, count) = (indices.len(), count.min(self.panels - self.index));
+        &self.block[indices.start * self.panels + self.index * len..][..len * count]
     }
 }
 
@@ -285,8 +262,10 @@ mod tests {
             for o in 0..outputs {
                 for i in 0..inputs {
                     let expected = (o * inputs + i + 1) as f32;
-                    let w = forward.panel(o / LANES).piece(i / height)[i % height][o % LANES];
-                    let wt = backward.panel(i / LANES).piece(o / STRIP)[o % STRIP][i % LANES];
+                    let piece = |i, len, end| within(i / len * len, len, end);
+                    let (rows, columns) = (piece(i, height, inputs), piece(o, STRIP, outputs));
+                    let w = forward.panel(o / LANES).piece(&rows)[i % height][o % LANES];
+                    let wt = backward.panel(i / LANES).piece(&columns)[o % STRIP][i % LANES];
                     assert_eq!((w, wt), (expected, expected));
                 }
             }

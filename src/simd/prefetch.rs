@@ -36,23 +36,21 @@ fn prefetch_pair_to_write(pair: &Pair) {
     prefetch_pair(pair);
 }
 
-/// Pairs of lines that are asked for one by one in the course of a loop: a core waits for some 16 lines
+/// Pairs of lines that are asked for in the course of a loop, some a turn: a core waits for some 16 lines
 /// at once, and a burst of more holds up what it loads itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace<'a> {
     pub pairs: &'a [Pair],
-    /// The binary logarithm of the loop's turns from one pair to the next.
-    pub shift: u32,
+    pub at_once: usize,
 }
 
-impl Pace<'_> {
-    /// Turn `t` of the loop.
+impl<'a> Pace<'a> {
+    /// The pairs of the next turn.
     #[inline(always)]
-    pub fn turn(&self, t: usize) {
-        let between = t & ((1 << self.shift) - 1) != 0;
-        if !between && let Some(pair) = self.pairs.get(t >> self.shift) {
-            prefetch_pair(pair);
-        }
+    pub fn take(&mut self) -> &'a [Pair] {
+        let (now, later) = self.pairs.split_at(self.at_once.min(self.pairs.len()));
+        self.pairs = later;
+        now
     }
 }
 

@@ -1,7 +1,7 @@
 //! The naive f64 reference that every kernel is tested against.
 
 use crate::rng::{Purpose, Stream};
-use crate::rows::stride;
+use crate::rows::{LANES, Rows, RowsMut, rows_len};
 
 /// Random values in -1..1, row after row.
 pub(crate) fn matrix(rows: usize, cols: usize, seed: u64) -> Vec<f32> {
@@ -9,15 +9,26 @@ pub(crate) fn matrix(rows: usize, cols: usize, seed: u64) -> Vec<f32> {
     (0..rows * cols).map(|_| stream.uniform_in(-1.0, 1.0)).collect()
 }
 
-/// The same in padded rows, with garbage in the padding.
-pub(crate) fn padded_matrix(rows: usize, cols: usize, seed: u64) -> Vec<f32> {
-    let mut data = vec![f32::NAN; rows * stride(cols)];
-    for (row, values) in
-        data.chunks_exact_mut(stride(cols)).zip(matrix(rows, cols, seed).chunks(cols))
-    {
-        row[..cols].copy_from_slice(values);
+/// The same in panels, with garbage around the values.
+pub(crate) fn panels(rows: usize, cols: usize, seed: u64) -> Vec<f32> {
+    in_panels(&matrix(rows, cols, seed), cols, f32::NAN)
+}
+
+/// Rows that lie one after the other, in panels, with `around` around them.
+pub(crate) fn in_panels(values: &[f32], cols: usize, around: f32) -> Vec<f32> {
+    let rows = values.len() / cols;
+    let mut data = vec![around; rows_len(rows, cols)];
+    let mut to = RowsMut::of(&mut data, rows, cols);
+    for (i, value) in values.iter().enumerate() {
+        to.lanes(i / cols, i % cols / LANES)[i % cols % LANES] = *value;
     }
     data
+}
+
+/// The padding of rows.
+pub(crate) fn padding(rows: Rows) -> Vec<f32> {
+    let last = rows.panel(rows.panels() - 1);
+    last.iter().flat_map(|row| &row[rows.cols - (rows.panels() - 1) * LANES..]).copied().collect()
 }
 
 /// A dot product in f64, with the sum of the terms' sizes as the scale of its error.

@@ -1,28 +1,30 @@
 //! A block of rows on its way through the model: gathered, forward, loss, backward, in buffers of
 //! its own.
 
-use super::gather::gather_rows;
+use std::ops::Range;
+
+use super::gather::copy_rows;
 use super::plan::{Op, Plan};
-use super::shards::ShardPlace;
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape, Targets};
+use crate::layer::custom::OwnRows;
 use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
-use crate::rows::{Rows, RowsMut, stride};
+use crate::rows::{Extent, LANES, Rows, panel_len};
 use crate::simd::product::Finish;
-use crate::simd::weight_grad::{Left, write_tiled};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
-    pub rows: usize,
-    pub values: Vec<Aligned>,
-    pub grads: Vec<Aligned>,
+    /// The rows at hand, and the panels of every buffer.
+    extent: Extent,
+    values: Vec<Aligned>,
+    grads: Vec<Aligned>,
     kept: Vec<Aligned>,
-    /// Each op's input in tiles, where the plan says so.
-    tiled: Vec<Aligned>,
+    /// What each user's layer sees of its rows.
+    own: Vec<OwnRows>,
     labels: Vec<u32>,
     targets: Aligned,
     target_columns: usize,
@@ -56,40 +58,40 @@ impl Block {
         targets: Option<TargetShape>,
         training: bool,
     ) {
-        grow(&mut self.values, plan.values.iter().map(|&w| rows * stride(w)));
-        grow(&mut self.kept, plan.kept.iter().map(|&w| rows * w));
+        self.extent.panel = self.extent.panel.max(panel_len(rows));
+        let len = |cols: usize| cols.div_ceil(LANES) * self.extent.panel;
+        grow(&mut self.values, plan.values.iter().map(|&w| len(w)));
+        grow(&mut self.kept, plan.kept.iter().map(|&w| len(w * LANES)));
+        self.own.resize_with(plan.ops.len(), Default::default);
         self.value_bounds.resize(plan.values.len(), None);
         self.grad_bounds.resize(plan.grads.len(), None);
         if training {
-            grow(&mut self.grads, plan.grads.iter().map(|&w| rows * stride(w)));
+            grow(&mut self.grads, plan.grads.iter().map(|&w| len(w)));
         }
         match targets {
             None => {}
             Some(TargetShape::Classes(_)) => grow_one(&mut self.labels, rows),
             Some(TargetShape::Values(columns)) => {
                 self.target_columns = columns;
-                self.targets.grow(rows * stride(columns));
+                self.targets.grow(len(columns));
             }
         }
         grow_one(&mut self.losses, rows);
     }
 
-    /// Makes room for `rows` rows of the dense layers' inputs in tiles.
-    pub fn reserve_tiles(&mut self, plan: &Plan, rows: usize) {
-        grow(&mut self.tiled, plan.tiled.iter().map(|&w| rows * w));
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.extent.rows
     }
 
     /// Copies rows that lie one after the other.
     pub fn load(&mut self, features: &[f32], columns: usize, rows: usize) {
-        self.rows = rows;
-        let to = self.values[0].chunks_exact_mut(stride(columns));
-        for (from, to) in features.chunks_exact(columns).zip(to) {
-            to[..columns].copy_from_slice(from);
-        }
+        self.extent.rows = rows;
+        copy_rows(features, |r| r, &mut self.extent.of_mut(&mut self.values[0], columns));
     }
 
     /// Copies the targets of some rows.
-    pub fn load_targets(&mut self, targets: &Targets, rows: std::ops::Range<usize>) {
+    pub fn load_targets(&mut self, targets: &Targets, rows: Range<usize>) {
         match targets {
             Targets::Classes { labels, .. } => {
                 self.labels[..rows.len()].copy_from_slice(&labels[rows]);
@@ -97,11 +99,9 @@ impl Block {
             Targets::Values(values) => {
                 let columns = values.ncols();
                 let values = values.as_slice().expect("targets lie in standard layout");
-                let values = &values[rows.start * columns..rows.end * columns];
-                let to = self.targets.chunks_exact_mut(stride(columns));
-                for (from, to) in values.chunks_exact(columns).zip(to) {
-                    to[..columns].copy_from_slice(from);
-                }
+                let mut to = self.extent.of_mut(&mut self.targets, columns);
+                to.rows = rows.len();
+                copy_rows(values, |r| rows.start + r, &mut to);
             }
         }
     }
@@ -109,13 +109,14 @@ impl Block {
     /// The rows of the model's output.
     pub fn output(&self, plan: &Plan) -> Rows<'_> {
         let y = plan.output.0;
-        Rows::of(&self.values[y], self.rows, plan.values[y])
+        self.extent.of(&self.values[y], plan.values[y])
     }
 
     /// Copies the rows of the data set that `order` names.
     pub fn gather(&mut self, data: &Dataset, order: &[u32]) {
-        self.rows = order.len();
-        gather_rows(data.features_slice(), data.features(), order, &mut self.values[0]);
+        self.extent.rows = order.len();
+        let mut x = self.extent.of_mut(&mut self.values[0], data.features());
+        copy_rows(data.features_slice(), |r| order[r] as usize, &mut x);
         self.value_bounds[0] = Some(data.largest_feature());
         match data.targets() {
             Targets::Classes { labels, .. } => {
@@ -126,38 +127,32 @@ impl Block {
             Targets::Values(values) => {
                 let columns = values.ncols();
                 let values = values.as_slice().expect("targets lie in standard layout");
-                gather_rows(values, columns, order, &mut self.targets);
+                let mut to = self.extent.of_mut(&mut self.targets, columns);
+                copy_rows(values, |r| order[r] as usize, &mut to);
             }
         }
     }
 
     /// Runs the layers forward; `first_row` is the epoch's row that stands first here. The first dense
-    /// layer asks for what is wanted ahead. Where the plan says so, the inputs of dense layers are copied
-    /// to tiles, shard by shard, if any are named.
-    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead, shards: &[ShardPlace]) {
-        let mut ahead = Some(ahead);
+    /// layer asks for what is wanted ahead.
+    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead) {
+        let (mut ahead, extent) = (Some(ahead), self.extent);
         for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
             self.value_bounds[op.y] = None;
             let layer = &pass.layers[op.layer];
-            let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
             if op.x == op.y {
                 if let Kind::Activation(activation) = &layer.kind {
-                    activation.forward_in_place(RowsMut::of(&mut self.values[op.y], rows, outputs));
+                    let y = extent.of_mut(&mut self.values[op.y], layer.outputs);
+                    activation.forward_in_place(y);
                 }
                 continue;
             }
             let [x, y] = disjoint(&mut self.values, op.x, op.y);
-            let (x, y) = (Rows::of(x, rows, inputs), RowsMut::of(y, rows, outputs));
+            let (x, y) = (extent.of(x, layer.inputs), extent.of_mut(y, layer.outputs));
             let params = &pass.params[layer.params.clone()];
             let kept = &mut self.kept[index];
             match &layer.kind {
                 Kind::Dense(_) => {
-                    let per_row = pass.plan.tiled[index];
-                    let copied = if per_row > 0 { shards } else { &[] };
-                    for rows in copied.iter().map(|shard| shard.rows.clone()) {
-                        let to = rows.start * per_row..rows.end * per_row;
-                        write_tiled(layer.layout(), &x.slice(rows), &mut self.tiled[index][to]);
-                    }
                     let ahead = ahead.take().unwrap_or_else(Ahead::none);
                     let relu = pass.plan.relu_after(index);
                     let y = (y, if relu { Finish::Relu } else { Finish::Sum });
@@ -166,14 +161,14 @@ impl Block {
                 }
                 Kind::Activation(activation) => activation.forward(x, y),
                 Kind::Dropout(dropout) => {
-                    let layer = op.layer as u64;
-                    let key = MaskKey { seed: pass.seed, layer, epoch: pass.epoch, first_row };
-                    dropout.forward(key, x, y, kept);
+                    let (seed, epoch, place) = (pass.seed, pass.epoch, op.layer as u64);
+                    let key = MaskKey { seed, layer: place, epoch, first_row };
+                    dropout.forward(key, x, y, extent.of_mut(kept, layer.inputs));
                 }
                 Kind::LayerNorm(norm) => norm.forward(params, x, y, kept),
                 Kind::Custom(custom) => {
                     let params = &params[..layer.param_count()];
-                    custom.forward(params, x.view(), y.view());
+                    self.own[index].forward(&**custom, params, x, y);
                 }
             }
         }
@@ -182,13 +177,16 @@ impl Block {
     /// Computes each row's loss and, with a scale, the gradient by the model's output.
     pub fn loss(&mut self, pass: &Pass, loss: &Loss, scale: Option<f32>) {
         let (y, dy) = pass.plan.output;
-        let columns = pass.plan.values[y];
+        let (columns, extent) = (pass.plan.values[y], self.extent);
         let rows = LossRows {
-            logits: Rows::of(&self.values[y], self.rows, columns),
-            targets: targets(&self.labels, &self.targets, self.target_columns, self.rows),
+            logits: extent.of(&self.values[y], columns),
+            targets: match self.target_columns {
+                0 => TargetRows::Classes(&self.labels[..extent.rows]),
+                columns => TargetRows::Values(extent.of(&self.targets, columns)),
+            },
             scale: scale.unwrap_or(0.0),
-            grad: scale.map(|_| RowsMut::of(&mut self.grads[dy], self.rows, columns)),
-            values: &mut self.losses[..self.rows],
+            grad: scale.map(|_| extent.of_mut(&mut self.grads[dy], columns)),
+            values: &mut self.losses[..extent.rows],
         };
         self.correct = loss.rows(rows).unwrap_or(0);
         if scale.is_some() {
@@ -198,24 +196,27 @@ impl Block {
 
     /// Runs the layers backward, down to the first one that learns.
     pub fn backward(&mut self, pass: &Pass) {
+        let extent = self.extent;
         for (index, op) in pass.plan.ops.iter().enumerate().rev() {
+            let layer = &pass.layers[op.layer];
+            if let Kind::Custom(_) = layer.kind {
+                self.own[index].set_gradient(extent.of(&self.grads[op.dy], layer.outputs));
+            }
             let Some(dx) = op.dx.filter(|_| op.fused.backward.is_none()) else { continue };
             self.grad_bounds[dx] = None;
-            let layer = &pass.layers[op.layer];
-            let (rows, inputs, outputs) = (self.rows, layer.inputs, layer.outputs);
-            let x = Rows::of(&self.values[op.x], rows, inputs);
-            let y = Rows::of(&self.values[op.y], rows, outputs);
+            let x = extent.of(&self.values[op.x], layer.inputs);
             if dx == op.dy {
-                let dy = RowsMut::of(&mut self.grads[dx], rows, outputs);
+                let y = extent.of(&self.values[op.y], layer.outputs);
+                let dy = extent.of_mut(&mut self.grads[dx], layer.outputs);
                 match &layer.kind {
                     Kind::Activation(activation) => activation.backward(x, y, dy),
-                    _ => dropout::backward(&self.kept[index], dy),
+                    _ => dropout::backward(extent.of(&self.kept[index], layer.inputs), dy),
                 }
                 continue;
             }
             let bound = &mut self.grad_bounds[dx];
             let [dx, dy] = disjoint(&mut self.grads, dx, op.dy);
-            let (dx, dy) = (RowsMut::of(dx, rows, inputs), Rows::of(dy, rows, outputs));
+            let (dx, dy) = (extent.of_mut(dx, layer.inputs), extent.of(dy, layer.outputs));
             let params = &pass.params[layer.params.clone()];
             match &layer.kind {
                 Kind::Dense(_) => {
@@ -232,7 +233,7 @@ impl Block {
                 }
                 Kind::Custom(custom) => {
                     let params = &params[..layer.param_count()];
-                    custom.backward(params, x.view(), y.view(), dy.view(), dx.view());
+                    self.own[index].backward(&**custom, params, dx);
                 }
                 Kind::Activation(_) | Kind::Dropout(_) => {}
             }
@@ -245,9 +246,9 @@ impl Block {
         for (index, op) in pass.plan.ops.iter().enumerate() {
             let layer = &pass.layers[op.layer];
             if let Kind::Dense(_) = layer.kind {
-                let (x, _, dy) = self.rows_of(layer, op, 0..self.rows);
+                let (x, dy) = self.rows_of(layer, op, 0..self.rows());
                 let of = |bound: Option<f32>, rows: Rows| {
-                    bound.unwrap_or_else(|| dispatch!(_simd => largest(rows.data)))
+                    bound.unwrap_or_else(|| dispatch!(_simd => largest_of(rows)))
                 };
                 let bounds = (self.value_bounds[op.x], self.grad_bounds[op.dy]);
                 self.sizes[index] = (of(bounds.0, x), of(bounds.1, dy));
@@ -255,34 +256,21 @@ impl Block {
         }
     }
 
-    /// The input, output and output gradient of an op, for some of the rows.
-    pub fn rows_of(
-        &self,
-        layer: &Placed,
-        op: &Op,
-        rows: std::ops::Range<usize>,
-    ) -> (Rows<'_>, Rows<'_>, Rows<'_>) {
-        let of = |buffer, columns| Rows::of(buffer, self.rows, columns).slice(rows.clone());
-        (
-            of(&self.values[op.x], layer.inputs),
-            of(&self.values[op.y], layer.outputs),
-            of(&self.grads[op.dy], layer.outputs),
-        )
+    /// The input and the output gradient of an op, for some of the rows.
+    #[inline(always)]
+    pub fn rows_of(&self, layer: &Placed, op: &Op, rows: Range<usize>) -> (Rows<'_>, Rows<'_>) {
+        let x = self.extent.of(&self.values[op.x], layer.inputs);
+        let dy = self.extent.of(&self.grads[op.dy], layer.outputs);
+        (x.slice(rows.clone()), dy.slice(rows))
     }
 
-    /// A shard's input of op `index` in tiles.
-    #[inline(always)]
-    pub fn tiled_of(
-        &self,
-        index: usize,
-        per_row: usize,
-        rows: &std::ops::Range<usize>,
-    ) -> Left<'_> {
-        Left::Tiled(&self.tiled[index][rows.start * per_row..rows.end * per_row])
+    /// What the user's layer of op `index` saw.
+    pub fn own_of(&self, index: usize) -> &OwnRows {
+        &self.own[index]
     }
 
     /// What op `index` kept in its forward pass, for some of the rows.
-    pub fn kept_of(&self, index: usize, per_row: usize, rows: std::ops::Range<usize>) -> &[f32] {
+    pub fn kept_of(&self, index: usize, per_row: usize, rows: Range<usize>) -> &[f32] {
         &self.kept[index][rows.start * per_row..rows.end * per_row]
     }
 }
@@ -300,17 +288,9 @@ fn grow_one<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
     }
 }
 
-fn targets<'a>(
-    labels: &'a [u32],
-    values: &'a [f32],
-    columns: usize,
-    rows: usize,
-) -> TargetRows<'a> {
-    if columns == 0 {
-        TargetRows::Classes(&labels[..rows])
-    } else {
-        TargetRows::Values(Rows::of(values, rows, columns))
-    }
+#[inline(always)]
+fn largest_of(rows: Rows) -> f32 {
+    (0..rows.panels()).fold(0.0, |most, p| largest(rows.panel(p).as_flattened()).max(most))
 }
 
 fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned; 2] {
@@ -342,16 +322,16 @@ mod tests {
         let mut block = Block::default();
         block.reserve(&plan, 40, Some(data.targets().shape()), true);
         block.gather(&data, &(0..40).collect::<Vec<_>>());
-        block.forward(&pass, 0, Ahead::none(), &[]);
+        block.forward(&pass, 0, Ahead::none());
         block.loss(&pass, &CrossEntropy::default().into(), Some(1.0));
         block.backward(&pass);
         block.measure(&pass);
         for (index, op) in plan.ops.iter().enumerate() {
             let layer = &layers[op.layer];
             if let Kind::Dense(_) = layer.kind {
-                let (x, _, dy) = block.rows_of(layer, op, 0..40);
+                let (x, dy) = block.rows_of(layer, op, 0..40);
                 for (bound, rows) in [(block.sizes[index].0, x), (block.sizes[index].1, dy)] {
-                    let largest = dispatch!(_simd => largest(rows.data));
+                    let largest = dispatch!(_simd => largest_of(rows));
                     assert!(bound >= largest && bound <= 2.0 * largest, "op {index}: {bound}");
                 }
             }

@@ -38,8 +38,6 @@ pub(crate) struct Plan {
     pub grads: Vec<usize>,
     /// Values per row that each op keeps for its backward pass.
     pub kept: Vec<usize>,
-    /// Values per row of the copy of each op's input in tiles; 0 where there is none.
-    pub tiled: Vec<usize>,
     /// The value and gradient buffers of the output.
     pub output: (usize, usize),
 }
@@ -53,7 +51,6 @@ impl Plan {
             values: vec![inputs],
             grads: vec![inputs],
             kept: vec![],
-            tiled: vec![],
             output: (0, 0),
         };
         let mut learned = false;
@@ -69,7 +66,6 @@ impl Plan {
             let dx = (learned || dx == dy).then_some(dx);
             plan.ops.push(Op { layer: index, x, y, dx, dy, fused: Fused::default() });
             plan.kept.push(layer.kept_per_row());
-            plan.tiled.push(if training { layer.tiled_per_row() } else { 0 });
             plan.output = (y, dy);
             learned |= !layer.params.is_empty();
         }

@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use crate::simd::weight_grad::LONG_SHARD;
-
 /// Fewest rows of a shard, unless the batch itself is smaller.
 const ROWS_PER_SHARD: usize = 16;
 
@@ -55,18 +53,6 @@ impl Cut {
         }
     }
 
-    /// Whether the weight gradient of each shard is long enough to be worth its rows' copy in tiles.
-    pub fn is_tiled(&self) -> bool {
-        self.shards.first().is_some_and(|shard| shard.rows.len() >= LONG_SHARD)
-    }
-
-    /// The shards of a block.
-    pub fn shards_of(&self, block: usize) -> &[ShardPlace] {
-        let first = self.shards.partition_point(|shard| shard.block < block);
-        let count = self.shards[first..].partition_point(|shard| shard.block == block);
-        &self.shards[first..first + count]
-    }
-
     /// Rows of the largest block.
     pub fn most_rows(&self) -> usize {
         self.blocks.iter().map(Range::len).max().unwrap_or(0)
@@ -99,14 +85,6 @@ mod tests {
                 assert_eq!(cut(rows, shards, workers).shards.len(), expected);
             }
         }
-    }
-
-    #[test]
-    fn a_block_knows_its_shards() {
-        let cut = cut(1000, 13, 3);
-        let found = (0..cut.blocks.len()).flat_map(|block| cut.shards_of(block));
-        assert!(found.eq(&cut.shards));
-        assert_eq!(cut.shards_of(1)[0].rows.start, 0);
     }
 
     #[test]

@@ -144,9 +144,6 @@ impl Stepper {
         let most = self.cut.most_rows();
         for block in &mut self.blocks {
             block.reserve(&self.plan, most, Some(targets), true);
-            if self.cut.is_tiled() {
-                block.reserve_tiles(&self.plan, most);
-            }
         }
     }
 
@@ -246,18 +243,17 @@ impl Stepper {
         each_block(blocks, 0, self.fork, &|index, block| {
             let rows = cut.blocks[index].clone();
             let first = input.first_row + rows.start as u64;
-            let shards = if cut.is_tiled() { cut.shards_of(index) } else { &[] };
             let next = input.next.get(rows.clone()).unwrap_or(&[]);
             let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
             timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-            timer.time(Phase::Forward, || block.forward(&pass, first, ahead, shards));
+            timer.time(Phase::Forward, || block.forward(&pass, first, ahead));
             timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
             timer.time(Phase::Backward, || block.backward(&pass));
             if bound {
                 timer.time(Phase::Measure, || block.measure(&pass));
             }
         });
-        let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows]).sum();
+        let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
         StepOutcome { loss, normalizer, correct, squares: None }
     }

@@ -14,9 +14,8 @@ use super::step::{Phase, Timer};
 use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
-use crate::rows::{Rows, stride};
 use crate::simd::panels::{WeightBlock, transpose_block};
-use crate::simd::weight_grad::{Left, reads_rows, scratch_len, weight_grad};
+use crate::simd::weight_grad::{scratch_len, weight_grad};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
@@ -94,40 +93,23 @@ impl<'a> Batch<'a> {
         };
         if let Some(block) = &unit.block {
             scratch.grow(scratch_len(shards));
-            let tiled = self.cut.is_tiled() && !reads_rows(block);
-            let tiled = if tiled { self.plan.tiled[unit.op] } else { 0 };
-            let (wide, narrow) = (stride(layer.inputs), stride(layer.outputs));
-            let of = |data: &'a [f32], rows: &Range<usize>, cols, stride| {
-                let data = &data[rows.start * stride..rows.end * stride];
-                Rows { data, rows: rows.len(), cols, stride }
-            };
-            let shard = |s: usize| {
-                let ShardPlace { block, rows } = &self.cut.shards[s];
-                let block: &Block = &self.blocks[*block];
-                let x = match tiled {
-                    0 => Left::Rows(of(&block.values[op.x], rows, layer.inputs, wide)),
-                    per_row => block.tiled_of(unit.op, per_row, rows),
-                };
-                (x, of(&block.grads[op.dy], rows, layer.outputs, narrow))
-            };
             let grads = grads.split_at_mut(block.weights.len());
-            weight_grad(block, (shards, &shard), scratch, grads, ahead);
+            weight_grad(block, (shards, &rows), scratch, grads, ahead);
             return;
         }
         let leaf = |s: usize, grads: &mut [f32]| {
-            let (x, y, dy) = rows(s);
+            let ShardPlace { block, rows: place } = &self.cut.shards[s];
+            let block = &self.blocks[*block];
             match &layer.kind {
                 Kind::LayerNorm(_) => {
-                    let place = &self.cut.shards[s];
-                    let per_row = layer.kept_per_row();
-                    let kept =
-                        self.blocks[place.block].kept_of(unit.op, per_row, place.rows.clone());
+                    let (x, dy) = rows(s);
+                    let kept = block.kept_of(unit.op, layer.kept_per_row(), place.clone());
                     layer_norm::param_grads(x, kept, dy, grads);
                 }
                 Kind::Custom(custom) => {
                     let len = layer.param_count();
-                    let grads = &mut grads[..len];
-                    custom.param_grads(&params[..len], x.view(), y.view(), dy.view(), grads);
+                    let (params, grads) = (&params[..len], &mut grads[..len]);
+                    block.own_of(unit.op).param_grads(&**custom, params, place.clone(), grads);
                 }
                 _ => {}
             }

@@ -122,11 +122,11 @@ fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
 ) -> usize {
     let (b, pieces, next) = (place.b, &place.pieces, panel + NV);
     let place = Column {
-        pieces: pieces.clone(),
         depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
+        piece: b.piece,
         panels: std::array::from_fn(|v| b.panel(panel + v)),
         next: (next < b.panels()).then(|| b.panel(next)),
-        column: panel * LANES,
+        panel,
         parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
         start: place.start,
         finish: place.finish,
@@ -172,10 +172,7 @@ fn tiles<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         || {
             let mut row = rows.start;
             while row + MR <= rows.end {
-                let a = Rows { data: &a.data[row * a.stride..], rows: MR, ..*a };
-                let data = &mut c.data[row * c.stride..];
-                let c = RowsMut { data, rows: MR, cols: c.cols, stride: c.stride };
-                tile::<S, MR, NV, FAR>(simd, &a, place, c, row, beside);
+                tile::<S, MR, NV, FAR>(simd, a, place, c, row, beside);
                 row += MR;
             }
             row
@@ -186,7 +183,7 @@ fn tiles<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::stride;
+    use crate::rows::rows_len;
     use crate::simd::panels::{WeightLayout, transpose_block};
     use crate::simd::testing::levels;
     use crate::simd::{dispatch_at, largest, reference};
@@ -194,8 +191,8 @@ mod tests {
     fn check(rows: usize, inputs: usize, outputs: usize) {
         let layout = WeightLayout { inputs, outputs };
         let w = reference::matrix(outputs, inputs, 1);
-        let x = reference::padded_matrix(rows, inputs, 2);
-        let dy = reference::padded_matrix(rows, outputs, 3);
+        let x = reference::panels(rows, inputs, 2);
+        let dy = reference::panels(rows, outputs, 3);
         let bias = reference::matrix(1, outputs, 4);
         let mut weights = vec![0.0; layout.weights_len()];
         for o in 0..outputs {
@@ -211,8 +208,8 @@ mod tests {
         padded_bias.resize(crate::rows::padded(outputs), 0.0);
         let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
         for level in levels() {
-            let mut y = vec![f32::NAN; rows * stride(outputs)];
-            let mut dx = vec![f32::NAN; rows * stride(inputs)];
+            let mut y = vec![f32::NAN; rows_len(rows, outputs)];
+            let mut dx = vec![f32::NAN; rows_len(rows, inputs)];
             let start = Start::Bias(&padded_bias);
             dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
                 &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), (&start, &Finish::Sum),
@@ -220,21 +217,21 @@ mod tests {
             dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
                 &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), (&Start::Zero, &Finish::Sum),
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
-            let (y, dx) = (Rows::of(&y, rows, outputs), Rows::of(&dx, rows, inputs));
+            let [x, dx] = [&x, &dx].map(|v| Rows::of(v, rows, inputs).to_vec());
+            let [y, dy] = [&y, &dy].map(|v| Rows::of(v, rows, outputs).to_vec());
             for r in 0..rows {
-                let x = |k| x[r * stride(inputs) + k];
-                let dy = |k| dy[r * stride(outputs) + k];
+                let x = |k| x[r * inputs + k];
+                let dy = |k| dy[r * outputs + k];
                 for o in 0..outputs {
                     let exact = reference::dot(inputs, x, |i| w[o * inputs + i], bias[o]);
-                    reference::assert_close(y.row(r)[o], exact, "y");
+                    reference::assert_close(y[r * outputs + o], exact, "y");
                 }
                 for i in 0..inputs {
                     let exact = reference::dot(outputs, dy, |o| w[o * inputs + i], 0.0);
-                    reference::assert_close(dx.row(r)[i], exact, "dx");
+                    reference::assert_close(dx[r * inputs + i], exact, "dx");
                 }
             }
-            let bits: (Vec<f32>, Vec<f32>) =
-                (y.view().iter().copied().collect(), dx.view().iter().copied().collect());
+            let bits = (y, dx);
             match &first {
                 None => first = Some(bits),
                 Some(first) => assert!(*first == bits, "level changes bits"),
@@ -246,27 +243,26 @@ mod tests {
     fn a_finish_is_what_a_pass_afterwards_would_do() {
         for (rows, inputs, outputs) in [(1, 5, 3), (14, 33, 17), (31, 1100, 40)] {
             let layout = WeightLayout { inputs, outputs };
-            let x = reference::padded_matrix(rows, inputs, 1);
+            let x = reference::panels(rows, inputs, 1);
             let weights = reference::matrix(1, layout.weights_len(), 2);
-            let before = reference::padded_matrix(rows, outputs, 3);
+            let before = reference::panels(rows, outputs, 3);
             let before = Rows::of(&before, rows, outputs);
             let bias = vec![0.1; crate::rows::padded(outputs)];
             for level in levels() {
                 let run = |finish| {
-                    let mut y = vec![0.0; rows * stride(outputs)];
+                    let mut y = vec![0.0; rows_len(rows, outputs)];
                     let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
                         &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs),
                         (&Start::Bias(&bias), &finish), &mut Ahead::none()));
-                    (y, bound)
+                    (Rows::of(&y, rows, outputs).to_vec(), bound)
                 };
                 let (sums, bound) = run(Finish::Sum);
                 assert!(bound >= largest(&sums) && bound <= 2.0 * largest(&sums));
                 let (positive, _) = run(Finish::Relu);
                 let (masked, _) = run(Finish::Gradient(Slope::Relu, before));
                 let (flattened, _) = run(Finish::Gradient(Slope::Tanh, before));
-                for i in (0..sums.len()).filter(|i| i % stride(outputs) < outputs) {
+                for (i, y) in before.to_vec().into_iter().enumerate() {
                     assert_eq!(positive[i], sums[i].max(0.0));
-                    let y = before.data[i];
                     assert_eq!(masked[i], if y > 0.0 { sums[i] } else { 0.0 });
                     assert_eq!(flattened[i], sums[i] * (-y).mul_add(y, 1.0));
                 }
@@ -277,10 +273,9 @@ mod tests {
     #[test]
     fn what_is_not_finite_has_no_bound() {
         let layout = WeightLayout { inputs: 3, outputs: 20 };
-        let mut x = reference::padded_matrix(2, 3, 1);
-        x[stride(3) + 1] = f32::MAX;
+        let x = reference::in_panels(&[0.5, -1.0, 0.1, 0.2, f32::MAX, 0.7], 3, f32::NAN);
         let weights = vec![2.0; layout.weights_len()];
-        let mut y = vec![0.0; 2 * stride(20)];
+        let mut y = vec![0.0; rows_len(2, 20)];
         for level in levels() {
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, 2, 3),
                 &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20),

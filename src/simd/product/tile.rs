@@ -8,12 +8,12 @@ use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::Registers;
 use crate::simd::panels::Panel;
-use crate::simd::prefetch::{Ahead, Pace, Pair};
+use crate::simd::prefetch::{Ahead, Pace, Pair, prefetch_pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
 
-/// The binary logarithm of the turns, of two indices of the summed dimension each, from one pair of lines
-/// that is asked for to the next, where it is not the next panels'.
-const AHEAD_SHIFT: u32 = 1;
+/// The binary logarithm of the indices of the summed dimension for each pair of lines that is asked for, where
+/// these are not the next panels'.
+const AHEAD_SHIFT: u32 = 2;
 
 /// Rows of which a tile asks for lines.
 const AHEAD_ROWS: usize = 4;
@@ -74,13 +74,14 @@ impl Beside<'_, '_> {
 
 /// NV panels, and the pieces of them that a column of tiles goes through.
 pub(super) struct Column<'a, const NV: usize> {
-    pub pieces: Range<usize>,
-    /// Where in the summed dimension the pieces lie.
+    /// Where in the summed dimension the pieces lie, and the length of each but the last.
     pub depth: Range<usize>,
+    pub piece: usize,
     pub panels: [Panel<'a>; NV],
     /// The first of the panels that come after, if any.
     pub next: Option<Panel<'a>>,
-    pub column: usize,
+    /// The first panel's number.
+    pub panel: usize,
     /// The binary logarithm of the parts in which the next panels are asked for: 1 at least, for a turn of
     /// two indices asks for one pair of lines.
     pub parts: u32,
@@ -88,65 +89,57 @@ pub(super) struct Column<'a, const NV: usize> {
     pub finish: &'a Finish<'a>,
 }
 
-/// A tile of MR rows by NV panels. Most tiles of a column ask for a part of the next column's panels each,
-/// the others for what else is wanted.
+/// A tile of MR rows, of which the first is `first`, by NV panels. Most tiles of a column ask for a part of the
+/// next column's panels each, the others for what else is wanted.
 #[inline(always)]
 pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     a: &Rows,
     place: &Column<NV>,
-    c: RowsMut,
+    c: &mut RowsMut,
     first: usize,
     beside: &mut Beside,
 ) {
-    let columns = place.column..place.column + NV * LANES;
     // Before any register is taken, for a call among them would have to save them all.
     let mut wanted = [&[][..]; AHEAD_ROWS];
     let (parts, part) = (place.parts, first / MR);
     let next = place.next.filter(|_| FAR && part >> parts == 0);
     if FAR && next.is_none() && !beside.ahead.is_done() {
-        for (pairs, j) in wanted.iter_mut().zip(place.pieces.clone()) {
-            *pairs = beside.ahead.take((place.panels[0].piece_len(j) / 2) >> AHEAD_SHIFT);
+        for (pairs, start) in wanted.iter_mut().zip(place.depth.clone().step_by(place.piece)) {
+            *pairs = beside.ahead.take((place.depth.end - start).min(place.piece) >> AHEAD_SHIFT);
         }
     }
-    let mut acc = started(simd, place.start, &columns, &c);
-    let mut rows = [&[][..]; MR];
-    let mut rest = a.data;
-    for slice in &mut rows {
-        let (row, below) = rest.split_at(a.stride);
-        rest = below;
-        *slice = &row[place.depth.clone()];
-    }
-    let mut done = 0;
-    for j in place.pieces.clone() {
+    let mut acc = started(simd, place, &c.shared(), first);
+    let mut left = &a.data[place.depth.start / LANES * a.panel + first * LANES..];
+    let (mut start, mut wanted) = (place.depth.start, wanted.iter());
+    while start < place.depth.end {
+        let piece = start..(start + place.piece).min(place.depth.end);
         let mut panels = [&[][..]; NV];
         for (slice, panel) in panels.iter_mut().zip(&place.panels) {
-            *slice = panel.piece(j);
+            *slice = panel.piece(&piece);
         }
         let pace = match next {
             Some(next) => {
-                let pairs: &[Pair] = next.pieces(j, NV).as_flattened().as_chunks().0;
+                let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
                 let from = |part: usize| (pairs.len() * part) >> parts;
-                Pace { pairs: &pairs[from(part)..from(part + 1)], shift: parts - 1 }
+                Pace { pairs: &pairs[from(part)..from(part + 1)], at_once: LANES >> parts }
             }
             None => {
-                let pairs = wanted.get(j - place.pieces.start).copied().unwrap_or_default();
-                Pace { pairs, shift: AHEAD_SHIFT }
+                let pairs = wanted.next().copied().unwrap_or_default();
+                Pace { pairs, at_once: LANES >> AHEAD_SHIFT }
             }
         };
-        acc = chain::<S, MR, NV, FAR>(simd, &rows, done, &panels, acc, pace);
-        done += panels[0].len();
+        acc = chain::<S, MR, NV, FAR>(simd, (left, a.panel), (piece.len(), &panels), acc, pace);
+        left = left.get(piece.len() / LANES * a.panel..).unwrap_or_default();
+        start = piece.end;
     }
-    let acc = finished(simd, place.finish, &columns, first, acc);
+    let acc = finished(simd, place, first, acc);
     let mut largest = u32x16::load_array_ref(simd, &beside.largest);
-    let mut rest = c.data;
-    for acc in &acc {
-        let (row, below) = rest.split_at_mut(c.stride);
-        rest = below;
-        let lanes = row[columns.clone()].as_chunks_mut::<LANES>().0;
-        for v in 0..NV {
+    for v in 0..NV {
+        let to = &mut c.data[(place.panel + v) * c.panel + first * LANES..];
+        for (acc, to) in acc.iter().zip(&mut to.as_chunks_mut::<LANES>().0[..MR]) {
             largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
-            acc[v].store_array(&mut lanes[v]);
+            acc[v].store_array(to);
         }
     }
     largest.store_array(&mut beside.largest);
@@ -156,15 +149,15 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
 #[inline(always)]
 fn started<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    start: &Start,
-    columns: &Range<usize>,
-    c: &RowsMut,
+    place: &Column<NV>,
+    c: &Rows,
+    first: usize,
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    match start {
+    match place.start {
         Start::Zero => {}
         Start::Bias(bias) => {
-            let bias = bias[columns.clone()].as_chunks::<LANES>().0;
+            let bias = &bias.as_chunks::<LANES>().0[place.panel..][..NV];
             for acc in &mut acc {
                 for (acc, bias) in acc.iter_mut().zip(bias) {
                     *acc = f32x16::load_array_ref(simd, bias);
@@ -174,8 +167,8 @@ fn started<S: Registers, const MR: usize, const NV: usize>(
         Start::Kept => {
             with_rows(
                 simd,
-                (c.data, c.stride),
-                columns,
+                c,
+                (first, place.panel),
                 &mut acc,
                 #[inline(always)]
                 |kept, _| kept,
@@ -189,39 +182,33 @@ fn started<S: Registers, const MR: usize, const NV: usize>(
 #[inline(always)]
 fn finished<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    finish: &Finish,
-    columns: &Range<usize>,
+    place: &Column<NV>,
     first: usize,
     mut acc: [[f32x16<S>; NV]; MR],
 ) -> [[f32x16<S>; NV]; MR] {
-    match finish {
+    match place.finish {
         Finish::Sum => {}
         Finish::Relu => {
             for acc in acc.as_flattened_mut() {
                 *acc = relu(simd, *acc);
             }
         }
-        Finish::Gradient(slope, outputs) => {
-            let (stride, outputs) = (outputs.stride, &outputs.data[first * outputs.stride..]);
-            match slope {
-                Slope::Relu => with_rows(
-                    simd,
-                    (outputs, stride),
-                    columns,
-                    &mut acc,
-                    #[inline(always)]
-                    |y, sum| relu_gradient(simd, y, sum),
-                ),
-                Slope::Tanh => with_rows(
-                    simd,
-                    (outputs, stride),
-                    columns,
-                    &mut acc,
-                    #[inline(always)]
-                    |y, sum| tanh_gradient(simd, y, sum),
-                ),
-            }
-        }
+        Finish::Gradient(Slope::Relu, outputs) => with_rows(
+            simd,
+            outputs,
+            (first, place.panel),
+            &mut acc,
+            #[inline(always)]
+            |y, sum| relu_gradient(simd, y, sum),
+        ),
+        Finish::Gradient(Slope::Tanh, outputs) => with_rows(
+            simd,
+            outputs,
+            (first, place.panel),
+            &mut acc,
+            #[inline(always)]
+            |y, sum| tanh_gradient(simd, y, sum),
+        ),
     }
     acc
 }
@@ -230,76 +217,102 @@ fn finished<S: Registers, const MR: usize, const NV: usize>(
 #[inline(always)]
 fn with_rows<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    (rows, stride): (&[f32], usize),
-    columns: &Range<usize>,
+    rows: &Rows,
+    (first, panel): (usize, usize),
     acc: &mut [[f32x16<S>; NV]; MR],
     f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
-    let mut rest = rows;
-    for acc in acc {
-        let (row, below) = rest.split_at(stride);
-        rest = below;
-        let lanes = row[columns.clone()].as_chunks::<LANES>().0;
-        for v in 0..NV {
-            acc[v] = f(f32x16::load_array_ref(simd, &lanes[v]), acc[v]);
+    for v in 0..NV {
+        let from = &rows.data[(panel + v) * rows.panel + first * LANES..];
+        for (acc, from) in acc.iter_mut().zip(&from.as_chunks::<LANES>().0[..MR]) {
+            acc[v] = f(f32x16::load_array_ref(simd, from), acc[v]);
         }
     }
 }
 
-/// `acc` and the products of the rows from index `start` on with the panels, two indices at a time.
+/// `acc` and the products of a piece of panels with MR rows, whose panels begin with `left` and are as far
+/// apart as it says.
 #[inline(always)]
 fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
-    rows: &[&[f32]; MR],
-    start: usize,
-    panels: &[&[[f32; LANES]]; NV],
+    (left, apart): (&[f32], usize),
+    (len, panels): (usize, &[&[[f32; LANES]]; NV]),
     mut acc: [[f32x16<S>; NV]; MR],
-    pace: Pace,
+    mut pace: Pace,
 ) -> [[f32x16<S>; NV]; MR] {
-    let len = panels[0].len();
-    let turns = len / 2;
-    let (mut left, mut right) = ([&[][..]; MR], [&[][..]; NV]);
-    for (left, row) in left.iter_mut().zip(rows) {
-        *left = &row[start..][..len];
+    let (whole, rest) = (len / LANES, len % LANES);
+    let (mut sixteens, mut ends) = ([&[][..]; NV], [&[][..]; NV]);
+    for v in 0..NV {
+        let (chunks, end) = panels[v].as_chunks::<LANES>();
+        (sixteens[v], ends[v]) = (&chunks[..whole], &end[..rest]);
     }
-    for (right, panel) in right.iter_mut().zip(panels) {
-        *right = &panel[..len];
+    for q in 0..whole {
+        let rows = &left[q * apart..].as_chunks::<LANES>().0[..MR];
+        let mut right = [&[][..]; NV];
+        for v in 0..NV {
+            right[v] = &sixteens[v][q][..];
+        }
+        let pairs = if FAR { pace.take() } else { &[] };
+        acc = sixteen::<S, MR, NV, FAR>(simd, rows, &right, acc, pairs);
     }
+    if rest > 0 {
+        let rows = &left[whole * apart..].as_chunks::<LANES>().0[..MR];
+        let pairs = if FAR { pace.take() } else { &[] };
+        acc = fewer(simd, rows, &ends, acc, pairs);
+    }
+    acc
+}
+
+/// `acc` and the products of 16 indices, two at a time, meanwhile asking for some pairs of lines.
+#[inline(always)]
+fn sixteen<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+    simd: S,
+    rows: &[[f32; LANES]],
+    right: &[&[[f32; LANES]]; NV],
+    mut acc: [[f32x16<S>; NV]; MR],
+    pairs: &[Pair],
+) -> [[f32x16<S>; NV]; MR] {
     // Here, that the loop need not ask it of every row.
-    assert!(
-        left.iter().all(|left| left.len() == len) && right.iter().all(|right| right.len() == len)
-    );
-    let (mut left_pairs, mut right_pairs) = ([&[][..]; MR], [&[][..]; NV]);
-    for (pairs, left) in left_pairs.iter_mut().zip(&left) {
-        *pairs = &left.as_chunks::<2>().0[..turns];
-    }
-    for (pairs, right) in right_pairs.iter_mut().zip(&right) {
-        *pairs = &right.as_chunks::<2>().0[..turns];
-    }
-    for t in 0..turns {
-        if FAR {
-            pace.turn(t);
+    assert!(rows.len() == MR && right.iter().all(|right| right.len() == LANES));
+    for t in 0..LANES / 2 {
+        if FAR && let Some(pair) = pairs.get(t) {
+            prefetch_pair(pair);
         }
         let mut lanes = [[f32x16::splat(simd, 0.0); 2]; NV];
         for v in 0..NV {
-            let [first, second] = &right_pairs[v][t];
-            lanes[v] = [f32x16::load_array_ref(simd, first), f32x16::load_array_ref(simd, second)];
+            lanes[v][0] = f32x16::load_array_ref(simd, &right[v][2 * t]);
+            lanes[v][1] = f32x16::load_array_ref(simd, &right[v][2 * t + 1]);
         }
         // In two halves, for the compiler leaves longer loops as they are, and the sums in memory.
         for m in 0..MR / 2 {
-            acc[m] = steps(simd, &left_pairs[m][t], &lanes, acc[m]);
+            acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]);
         }
         for m in MR / 2..MR {
-            acc[m] = steps(simd, &left_pairs[m][t], &lanes, acc[m]);
+            acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]);
         }
     }
-    if !len.is_multiple_of(2) {
+    acc
+}
+
+/// The same of fewer than 16 indices, one at a time.
+#[inline(always)]
+fn fewer<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    rows: &[[f32; LANES]],
+    right: &[&[[f32; LANES]]; NV],
+    mut acc: [[f32x16<S>; NV]; MR],
+    pairs: &[Pair],
+) -> [[f32x16<S>; NV]; MR] {
+    pairs.iter().for_each(prefetch_pair);
+    let len = right[0].len();
+    assert!(rows.len() == MR && len < LANES && right.iter().all(|right| right.len() == len));
+    for k in 0..len {
         let mut lanes = [[f32x16::splat(simd, 0.0)]; NV];
         for v in 0..NV {
-            lanes[v] = [f32x16::load_array_ref(simd, &right[v][len - 1])];
+            lanes[v] = [f32x16::load_array_ref(simd, &right[v][k])];
         }
         for m in 0..MR {
-            acc[m] = steps(simd, &[left[m][len - 1]], &lanes, acc[m]);
+            acc[m] = steps(simd, &[rows[m][k]], &lanes, acc[m]);
         }
     }
     acc

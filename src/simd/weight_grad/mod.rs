@@ -2,15 +2,12 @@
 
 mod shards;
 mod tile;
-mod tiled;
 
 use std::ops::Range;
 
-pub(crate) use self::shards::Left;
 use self::shards::{GROUP_SHARDS, Shards};
 use self::tile::{Group, NODES, Room, SHORT, tile};
-pub(crate) use self::tiled::{tiled_len, write_tiled};
-use super::panels::{BLOCK, STRIP, TALL, WeightBlock, WeightLayout, transpose_at};
+use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use crate::rows::{LANES, Rows};
 use crate::simd::{Ahead, Registers, dispatch};
 
@@ -18,9 +15,12 @@ use crate::simd::{Ahead, Registers, dispatch};
 /// there are not enough for a panel, are a tile's height then.
 const FEW: usize = 12;
 
+/// Inputs of the tallest tile: 24 registers of sums, where they are wide.
+const TALL: usize = 12;
+
 /// Rows of a shard from which the tallest tile pays: a shorter chain ends before the partial sums of
 /// the one before it, 24 registers, are stored and added, and nothing hides them.
-pub(crate) const LONG_SHARD: usize = 48;
+const LONG_SHARD: usize = 48;
 
 /// Floats of a tile's sum over a group of shards, and of a strip's.
 const TILE: usize = SHORT * LANES;
@@ -34,18 +34,9 @@ pub(crate) fn scratch_len(shards: usize) -> usize {
     FEW_LEN + NODES * TILE + (shards.max(1).ilog2() as usize + 1) * STRIP_LEN
 }
 
-/// Fewest inputs and outputs of a layer whose rows are worth a copy in tiles: fewer inputs stay in the
-/// first cache as they are, and a copy has to serve some strips.
-const TILED: usize = 65;
-
-/// Whether a layer's rows are copied to tiles, where its shards are long.
-pub(crate) fn is_tiled(layout: WeightLayout) -> bool {
-    layout.inputs.min(layout.outputs) >= TILED
-}
-
-/// Whether a block's gradient is computed across inputs, from x in rows.
+/// Whether a block's gradient is computed across inputs.
 #[inline(always)]
-pub(crate) fn reads_rows(block: &WeightBlock) -> bool {
+fn is_few(block: &WeightBlock) -> bool {
     block.outputs.len() <= FEW && block.inputs.len() >= STRIP
 }
 
@@ -54,14 +45,13 @@ pub(crate) fn reads_rows(block: &WeightBlock) -> bool {
 /// where there is room for it: the column sums of dy, in the same order.
 ///
 /// # Shapes
-/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O; x in rows, or that of all shards in
-/// tiles unless [`reads_rows`] says no. The first gradient has the block's
+/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
 /// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
 /// asked for.
 #[inline(never)]
 pub(crate) fn weight_grad<'a>(
     block: &WeightBlock,
-    shards: (usize, &dyn Fn(usize) -> (Left<'a>, Rows<'a>)),
+    shards: (usize, &dyn Fn(usize) -> (Rows<'a>, Rows<'a>)),
     scratch: &mut [f32],
     grads: (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -73,7 +63,7 @@ pub(crate) fn weight_grad<'a>(
 fn weight_grad_at<'a, S: Registers>(
     simd: S,
     block: &WeightBlock,
-    (shards, shard): (usize, &dyn Fn(usize) -> (Left<'a>, Rows<'a>)),
+    (shards, shard): (usize, &dyn Fn(usize) -> (Rows<'a>, Rows<'a>)),
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -86,12 +76,11 @@ fn weight_grad_at<'a, S: Registers>(
     let mut sum = Sum {
         shards: Shards::new::<S>(shards, shard, &mut leaves),
         input: inputs.start,
-        tile: block.tile,
         inputs: inputs.len(),
         output: outputs.start,
         ones: false,
     };
-    if reads_rows(block) {
+    if is_few(block) {
         sum.swap(outputs.len());
         let block = WeightBlock { inputs: outputs, outputs: inputs, ..block.clone() };
         let few = &mut few[..block.panels() * LANES * block.inputs.len()];
@@ -115,16 +104,15 @@ fn weight_grad_at<'a, S: Registers>(
 /// The sum over the shards, strip after strip.
 struct Sum<'a, 'l, F> {
     shards: Shards<'a, 'l, F>,
-    /// The first input and tile, how many inputs there are, and the first output.
+    /// The first input, how many there are, and the first output.
     input: usize,
-    tile: usize,
     inputs: usize,
     output: usize,
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
 }
 
-impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
+impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     /// The strips of `panels` panels of outputs.
     #[inline(always)]
     fn strips<S: Registers>(&mut self, simd: S, panels: usize, mut room: Room) {
@@ -182,12 +170,10 @@ impl<'a, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Sum<'a, '_, F> {
             let group = Group {
                 index,
                 last: index + 1 == self.shards.groups(),
-                strides: self.shards.strides,
                 leaves: self.shards.group(index),
                 ones: self.ones,
                 input: self.input,
-                tile: self.tile,
-                output: self.output + panel * LANES,
+                panel: self.output / LANES + panel,
                 pairs,
             };
             column::<S, MR, NV>(simd, self.inputs, &group, &mut room);
@@ -264,20 +250,17 @@ mod tests {
     fn check(shard_rows: &[usize], inputs: usize, outputs: usize) {
         let layout = WeightLayout { inputs, outputs };
         let rows: usize = shard_rows.iter().sum();
-        let x = reference::padded_matrix(rows, inputs, 1);
-        let mut dy = reference::padded_matrix(rows, outputs, 2);
-        dy.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
+        let x = reference::panels(rows, inputs, 1);
+        let dy = reference::in_panels(&reference::matrix(rows, outputs, 2), outputs, 0.0);
         let (xs, dys) = (Rows::of(&x, rows, inputs), Rows::of(&dy, rows, outputs));
+        let (x_at, dy_at) = (xs.to_vec(), dys.to_vec());
+        let (x_at, dy_at) = (
+            |r: usize, i: usize| x_at[r * inputs + i],
+            |r: usize, o: usize| dy_at[r * outputs + o],
+        );
         let starts: Vec<usize> =
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
-        let tiles = |s: usize| {
-            let x = xs.slice(starts[s]..starts[s + 1]);
-            let mut tiled = vec![f32::NAN; tiled_len(layout, x.rows)];
-            write_tiled(layout, &x, &mut tiled);
-            tiled
-        };
-        let tiled: Vec<_> = (0..shard_rows.len()).map(tiles).collect();
-        for (level, in_tiles) in levels().into_iter().flat_map(|l| [(l, false), (l, true)]) {
+        for level in levels() {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
             let mut grads = vec![f32::NAN; layout.weights_len()];
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
@@ -287,29 +270,25 @@ mod tests {
                 let grads = &mut grads[b.weights.clone()];
                 let shard = |s: usize| {
                     let rows = starts[s]..starts[s + 1];
-                    let left = match in_tiles && !reads_rows(&b) {
-                        true => Left::Tiled(&tiled[s]),
-                        false => Left::Rows(xs.slice(rows.clone())),
-                    };
-                    (left, dys.slice(rows))
+                    (xs.slice(rows.clone()), dys.slice(rows))
                 };
                 dispatch_at!(level, simd =>
                     weight_grad_at(simd, &b, (shard_rows.len(), &shard), &mut scratch, (grads, bias),
                         &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));
             }
             for o in 0..outputs {
-                let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dys.row(r)[o]).sum();
+                let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dy_at(r, o)).sum();
                 let leaves: Vec<f32> = (0..shard_rows.len()).map(sum).collect();
                 assert_eq!(bias[o].to_bits(), tree(&leaves).to_bits(), "bias {o}");
                 for i in 0..inputs {
-                    let chain = |range: std::ops::Range<usize>| {
-                        range.fold(0.0f32, |sum, r| xs.row(r)[i].mul_add(dys.row(r)[o], sum))
+                    let chain = |range: Range<usize>| {
+                        range.fold(0.0f32, |sum, r| x_at(r, i).mul_add(dy_at(r, o), sum))
                     };
                     let leaves: Vec<f32> =
                         (0..shard_rows.len()).map(|s| chain(starts[s]..starts[s + 1])).collect();
                     let found = grads[layout.index(o, i)];
                     assert_eq!(found.to_bits(), tree(&leaves).to_bits(), "({o}, {i})");
-                    let exact = reference::dot(rows, |r| xs.row(r)[i], |r| dys.row(r)[o], 0.0);
+                    let exact = reference::dot(rows, |r| x_at(r, i), |r| dy_at(r, o), 0.0);
                     reference::assert_close(found, exact, "dw");
                 }
             }

@@ -3,7 +3,6 @@
 use super::tile::NODES;
 use crate::rows::Rows;
 use crate::simd::Registers;
-use crate::simd::panels::TALL;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
@@ -13,31 +12,11 @@ const GROUP_ROWS: usize = 64;
 /// Most shards of a group: two of each node where registers are wide.
 pub(super) const GROUP_SHARDS: usize = 2 * NODES;
 
-/// A shard's rows of a layer's input.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Left<'a> {
-    Rows(Rows<'a>),
-    /// What [`write_tiled`](super::write_tiled) wrote.
-    Tiled(&'a [f32]),
-}
-
 /// A shard's rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaf<'a> {
-    pub x: &'a [f32],
-    pub dy: &'a [f32],
-    pub rows: usize,
-    /// From one tile of x to the next; 0 where x lies in rows.
-    pub tile: usize,
-}
-
-impl Left<'_> {
-    fn stride(&self) -> usize {
-        match self {
-            Self::Rows(x) => x.stride,
-            Self::Tiled(..) => TALL,
-        }
-    }
+    pub x: Rows<'a>,
+    pub dy: Rows<'a>,
 }
 
 /// Room for the shards of a group. None where there is no shard, for a slice would have to be written.
@@ -51,26 +30,23 @@ pub(super) struct Shards<'a, 'l, F> {
     at_once: u32,
     /// Rows of the first shard.
     rows: usize,
-    /// The strides of x and dy.
-    pub strides: (usize, usize),
     swapped: bool,
     /// The shards of group `held`, which all strips share where there are no others.
     leaves: &'l mut Leaves<'a>,
     held: Option<usize>,
 }
 
-impl<'a, 'l, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Shards<'a, 'l, F> {
+impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// `count` shards, of which `shard(s)` gives the rows (x, dy).
     #[inline(always)]
     pub fn new<S: Registers>(count: usize, shard: F, leaves: &'l mut Leaves<'a>) -> Self {
-        let (x, dy) = shard(0);
+        let (_, dy) = shard(0);
         let most = if S::WIDE { GROUP_SHARDS } else { NODES };
         Self {
             count,
             shard,
             at_once: (GROUP_ROWS / dy.rows.max(1)).clamp(1, most).ilog2(),
             rows: dy.rows,
-            strides: (x.stride(), dy.stride),
             swapped: false,
             leaves,
             held: None,
@@ -104,7 +80,6 @@ impl<'a, 'l, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// Exchanges x and dy.
     pub fn swap(&mut self) {
         self.swapped = !self.swapped;
-        self.strides = (self.strides.1, self.strides.0);
         for leaf in self.leaves.iter_mut().flatten() {
             (leaf.x, leaf.dy) = (leaf.dy, leaf.x);
         }
@@ -113,15 +88,10 @@ impl<'a, 'l, F: Fn(usize) -> (Left<'a>, Rows<'a>)> Shards<'a, 'l, F> {
 
 #[inline(always)]
 fn leaf_of<'a>(
-    shard: &impl Fn(usize) -> (Left<'a>, Rows<'a>),
+    shard: &impl Fn(usize) -> (Rows<'a>, Rows<'a>),
     s: usize,
     swapped: bool,
 ) -> Leaf<'a> {
     let (x, dy) = shard(s);
-    let (data, tile) = match x {
-        Left::Rows(x) => (x.data, 0),
-        Left::Tiled(x) => (x, dy.rows * TALL),
-    };
-    let (x, right) = if swapped { (dy.data, data) } else { (data, dy.data) };
-    Leaf { x, dy: right, rows: dy.rows, tile }
+    if swapped { Leaf { x: dy, dy: x } } else { Leaf { x, dy } }
 }

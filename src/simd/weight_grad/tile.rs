@@ -2,11 +2,11 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
+use super::TALL;
 use super::shards::Leaf;
 use crate::rows::LANES;
 use crate::simd::Fma;
 use crate::simd::Registers;
-use crate::simd::panels::{STRIP, TALL};
 use crate::simd::prefetch::{Ahead, prefetch};
 
 /// Registers of sums of a tile over a group of shards; only the tallest tile has more, for one shard.
@@ -39,39 +39,25 @@ pub(super) struct Group<'a, 'l> {
     pub index: usize,
     pub last: bool,
     pub leaves: &'l [Option<Leaf<'a>>],
-    pub strides: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
-    /// The block's first input and tile, and the strip's first output.
+    /// The block's first input and the strip's first panel of outputs.
     pub input: usize,
-    pub tile: usize,
-    pub output: usize,
+    pub panel: usize,
     /// Pairs of lines that each tile asks for.
     pub pairs: usize,
 }
 
-impl<'a> Group<'a, '_> {
+impl Group<'_, '_> {
     /// Asks for the next strip's columns of dy: tile `index` of `tiles` for its part of the rows.
     #[inline(always)]
     fn ask_for_next_strip(&self, index: usize, tiles: usize) {
         let shards = self.leaves.len();
         let Some(leaf) = &self.leaves[index % shards] else { return };
-        let rows = (leaf.rows * shards).div_ceil(tiles);
+        let rows = (leaf.dy.rows * shards).div_ceil(tiles);
         let first = index / shards * rows;
-        for row in first..(first + rows).min(leaf.rows) {
-            let start = row * self.strides.1 + self.output + STRIP;
-            for column in [0, LANES] {
-                leaf.dy.get(start + column).map(prefetch);
-            }
-        }
-    }
-
-    /// Where the inputs from `i` on lie: rows, the column among theirs, and their stride.
-    #[inline(always)]
-    fn left(&self, leaf: &Leaf<'a>, i: usize) -> (&'a [f32], usize, usize) {
-        match leaf.tile {
-            0 => (leaf.x, self.input + i, self.strides.0),
-            tile => (&leaf.x[(self.tile + i / TALL) * tile..], i % TALL, self.strides.0),
+        for panel in self.panel + 2..(self.panel + 4).min(leaf.dy.panels()) {
+            leaf.dy.panel(panel).iter().skip(first).take(rows).for_each(prefetch);
         }
     }
 }
@@ -160,37 +146,85 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
     leaf: &Option<Leaf>,
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    let Some(leaf) = leaf else { return acc };
+    let Some(Leaf { x, dy }) = leaf else { return acc };
+    let rows = dy.rows;
+    let mut right = [&[][..]; NV];
+    for (v, right) in right.iter_mut().enumerate() {
+        *right = dy.panel(group.panel + v);
+    }
     if MR == 1 && group.ones {
-        for dy in leaf.dy.chunks_exact(group.strides.1) {
-            let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
-            for v in 0..NV {
-                acc[0][v] += f32x16::load_array_ref(simd, &lanes[v]);
+        for (v, right) in right.iter().enumerate() {
+            for row in *right {
+                acc[0][v] += f32x16::load_array_ref(simd, row);
             }
         }
         return acc;
     }
-    let (xs, input, x_stride) = group.left(leaf, i);
-    let (dys, dy_stride) = (leaf.dy, group.strides.1);
-    // Here, that the loop need not ask it of every row.
-    assert!(input <= x_stride && x_stride - input >= MR);
-    assert!(group.output <= dy_stride && dy_stride - group.output >= NV * LANES);
-    let rows = xs[..leaf.rows * x_stride].chunks_exact(x_stride).zip(dys.chunks_exact(dy_stride));
-    for (x, dy) in rows {
-        let left = &x[input..][..MR];
-        let lanes = dy[group.output..][..NV * LANES].as_chunks::<LANES>().0;
-        let mut right = [f32x16::splat(simd, 0.0); NV];
-        for v in 0..NV {
-            right[v] = f32x16::load_array_ref(simd, &lanes[v]);
-        }
-        for m in 0..MR {
-            let left = f32x16::splat(simd, left[m]);
+    let unit = const { unit(MR) };
+    let mut left = [&[][..]; UNITS];
+    for (u, left) in left.iter_mut().take(MR / unit).enumerate() {
+        let input = group.input + i + u * unit;
+        let panel = &x.data[input / LANES * x.panel + input % LANES..];
+        *left = &panel.as_chunks::<LANES>().0[..rows];
+    }
+    acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc);
+    for left in left.iter_mut().take(MR / unit) {
+        *left = &left[rows / AT_ONCE * AT_ONCE..];
+    }
+    for right in &mut right {
+        *right = &right[rows / AT_ONCE * AT_ONCE..];
+    }
+    links::<S, MR, NV, 1>(simd, &left, &right, acc)
+}
+
+/// Rows that a turn of a chain takes: the fewer turns, the fewer operations beside the multiply-adds, whose
+/// ports they take.
+const AT_ONCE: usize = 4;
+
+/// `acc` and the products of rows, N at a time as far as they go.
+#[inline(always)]
+fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
+    simd: S,
+    left: &[&[[f32; LANES]]; UNITS],
+    right: &[&[[f32; LANES]]; NV],
+    mut acc: [[f32x16<S>; NV]; MR],
+) -> [[f32x16<S>; NV]; MR] {
+    let unit = const { unit(MR) };
+    let turns = right[0].len() / N;
+    let (mut lefts, mut rights) = ([&[][..]; UNITS], [&[][..]; NV]);
+    for (lefts, left) in lefts.iter_mut().zip(left).take(MR / unit) {
+        *lefts = &left.as_chunks::<N>().0[..turns];
+    }
+    for (rights, right) in rights.iter_mut().zip(right) {
+        *rights = &right.as_chunks::<N>().0[..turns];
+    }
+    for t in 0..turns {
+        for k in 0..N {
+            let mut lanes = [f32x16::splat(simd, 0.0); NV];
             for v in 0..NV {
-                acc[m][v] = left.fma(right[v], acc[m][v]);
+                lanes[v] = f32x16::load_array_ref(simd, &rights[v][t][k]);
+            }
+            for m in 0..MR {
+                let left = f32x16::splat(simd, lefts[m / unit][t][k][m % unit]);
+                for v in 0..NV {
+                    acc[m][v] = left.fma(lanes[v], acc[m][v]);
+                }
             }
         }
     }
     acc
+}
+
+/// Most units of a tile's inputs.
+const UNITS: usize = 3;
+
+/// Inputs of a tile that lie in one panel for certain: every tile before it was as tall, or some of them 6.
+const fn unit(height: usize) -> usize {
+    match height {
+        TALL => 4,
+        1 => 1,
+        _ => 2,
+    }
 }
 
 /// The tree over N nodes, of which `acc` is the last. Only now are those before it loaded again: what
