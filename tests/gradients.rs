@@ -7,7 +7,7 @@ mod common;
 
 use std::ops::Range;
 
-use common::{Scale, Weights, classes, gradient, values, weights, yes_or_no};
+use common::{Exp, Scale, Weights, classes, gradient, values, weights, yes_or_no};
 use ndarray::Dimension;
 use unisono::{
     Activation, BinaryCrossEntropy, CrossEntropy, Dataset, Huber, Loss, MeanAbsoluteError,
@@ -20,6 +20,7 @@ enum Part {
     Act(Activation),
     Norm,
     Scale,
+    Exp,
 }
 use Part::{Act, Dense, Norm};
 
@@ -36,6 +37,7 @@ fn build(inputs: usize, parts: &[Part]) -> Sequential {
         Part::Act(activation) => builder.activation(activation),
         Part::Norm => builder.layer_norm(),
         Part::Scale => builder.layer(Scale),
+        Part::Exp => builder.layer(Exp),
     };
     let mut model = parts.iter().fold(Sequential::builder(inputs), add).build(5).unwrap();
     // Biases and norms that start at 0 and 1 would hide what is wrong with them.
@@ -109,6 +111,7 @@ fn apply(part: Part, params: &[f64], x: &[f64]) -> Vec<f64> {
             (0..n).map(|i| w[i] * (x[i] - mean) / (var + 1e-5).sqrt() + b[i]).collect()
         }
         Part::Scale => x.iter().zip(params).map(|(x, w)| x * w).collect(),
+        Part::Exp => x.iter().map(|x| x.exp()).collect(),
         Part::Act(Activation::Softmax) => {
             let sum: f64 = x.iter().map(|x| x.exp()).sum();
             x.iter().map(|x| x.exp() / sum).collect()
@@ -342,6 +345,21 @@ fn norms_and_layers_of_the_users_own() {
         &data,
         MeanSquaredError,
     );
+}
+
+/// What a layer's derivative is taken from is not overwritten by the layer after it.
+#[test]
+fn one_bend_after_the_other() {
+    let data = values(33, 3, 2, 10);
+    let acts = [Act(Activation::Sigmoid), Act(Activation::Tanh), Act(Activation::Relu)];
+    let more =
+        [Act(Activation::Gelu), Act(Activation::Softplus), Act(Activation::Elu { alpha: 0.5 })];
+    let parts = [&[Dense(5)], &acts[..], &[Dense(18)], &more[..], &[Dense(2)]].concat();
+    assert_gradient(&parts, &data, MeanSquaredError);
+    for act in acts {
+        assert_gradient(&[Dense(5), Part::Exp, act, Dense(2)], &data, MeanSquaredError);
+        assert_gradient(&[Dense(17), act, Part::Exp, Dense(2), act], &data, MeanSquaredError);
+    }
 }
 
 #[test]

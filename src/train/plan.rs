@@ -53,15 +53,18 @@ impl Plan {
             kept: vec![],
             output: (0, 0),
         };
-        let mut learned = false;
+        let (mut learned, mut read) = (false, false);
         for (index, layer) in layers[..count].iter().enumerate() {
             let dropout = matches!(layer.kind, Kind::Dropout(_));
             if dropout && !training {
                 continue;
             }
             let (x, dx) = plan.output;
-            // The features stay as they are: the first layer's weight gradient reads them.
-            let y = if layer.in_place() && x != 0 { x } else { push(&mut plan.values, layer) };
+            // The features stay as they are: the first layer's weight gradient reads them. So do outputs
+            // that the backward pass takes a derivative from.
+            let in_place = layer.in_place() && x != 0 && !read;
+            let y = if in_place { x } else { push(&mut plan.values, layer) };
+            read = layer.in_place();
             let dy = if layer.gradient_in_place() { dx } else { push(&mut plan.grads, layer) };
             let dx = (learned || dx == dy).then_some(dx);
             plan.ops.push(Op { layer: index, x, y, dx, dy, fused: Fused::default() });
@@ -151,6 +154,20 @@ mod tests {
         let (none, forward) = ((false, None), (true, None));
         let (both, tanh) = ((true, Some(Slope::Relu)), (false, Some(Slope::Tanh)));
         assert_eq!(fused, [none, none, both, none, tanh, none, forward, none, none, forward]);
+    }
+
+    #[test]
+    fn an_activation_does_not_overwrite_what_the_one_before_needs() {
+        let model = Sequential::builder(4)
+            .dense(8, Activation::Sigmoid)
+            .activation(Activation::Tanh)
+            .activation(Activation::Gelu)
+            .activation(Activation::Relu)
+            .build(1)
+            .unwrap();
+        let plan = Plan::new(&model.layers, 5, true);
+        let buffers: Vec<_> = plan.ops.iter().map(|op| (op.x, op.y)).collect();
+        assert_eq!(buffers, [(0, 1), (1, 1), (1, 2), (2, 3), (3, 3)]);
     }
 
     #[test]

@@ -183,3 +183,32 @@ fn features() -> String {
     let on: Vec<&str> = all.iter().filter(|feature| feature.1).map(|feature| feature.0).collect();
     on.join(",")
 }
+
+/// A layer of the user's own whose derivative is taken from its outputs.
+#[derive(Debug)]
+pub struct Exp;
+
+impl Layer for Exp {
+    fn name(&self) -> String {
+        "exp".into()
+    }
+
+    fn outputs(&self, inputs: usize) -> Result<usize> {
+        Ok(inputs)
+    }
+
+    fn forward(&self, _: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
+        y.zip_mut_with(&x, |y, x| *y = x.exp());
+    }
+
+    fn backward(
+        &self,
+        _: &[f32],
+        _: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        dy: ArrayView2<f32>,
+        mut dx: ArrayViewMut2<f32>,
+    ) {
+        dx.assign(&(&y * &dy));
+    }
+}
