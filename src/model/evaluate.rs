@@ -104,13 +104,13 @@ impl Sequential {
 
     fn add_up_here(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) {
         let fused_end = usize::from(loss.fuses(self.last_activation()));
-        let forward = Forward::new(self, self.layers.len() - fused_end);
+        let forward = Forward::new(self, self.layers.len() - fused_end, data.rows());
         let chunks = data.rows().div_ceil(CHUNK);
         let inputs = self.inputs();
         let run = |block: &mut Block, index: usize| {
             let range = index * CHUNK..((index + 1) * CHUNK).min(data.rows());
             let features = &data.features_slice()[range.start * inputs..range.end * inputs];
-            block.reserve(&forward.plan, CHUNK, Some(data.targets().shape()), false);
+            block.reserve(&forward.plan, forward.most, Some(data.targets().shape()), false);
             block.load_targets(data.targets(), range.clone());
             forward.run(block, features, range.len());
             block.loss(&forward.pass(), loss, None);

@@ -49,7 +49,7 @@ impl Sequential {
         let mut y = Array2::zeros((x.nrows(), self.outputs()));
         let columns = self.outputs();
         let out = y.as_slice_mut().expect("a new array is one slice");
-        let forward = Forward::new(self, self.layers.len());
+        let forward = Forward::new(self, self.layers.len(), x.nrows());
         let finite = AtomicBool::new(true);
         let run = |block: &mut Block, (index, out): (usize, &mut [f32])| {
             let rows = out.len() / columns;
@@ -59,8 +59,7 @@ impl Sequential {
                 return;
             }
             forward.run(block, from, rows);
-            let outputs = block.output(&forward.plan);
-            outputs.copy_to(out);
+            block.output(&forward.plan).copy_to(out);
         };
         if workers == 1 {
             let mut block = Block::default();
@@ -128,12 +127,14 @@ fn not_finite(x: &CowArray<f32, Ix2>) -> Error {
 pub(super) struct Forward<'a> {
     pub model: &'a Sequential,
     pub plan: Plan,
+    /// Rows of the largest chunk.
+    pub most: usize,
 }
 
 impl<'a> Forward<'a> {
-    /// The first `count` layers.
-    pub fn new(model: &'a Sequential, count: usize) -> Self {
-        Self { model, plan: Plan::new(&model.layers, count, false) }
+    /// The first `count` layers, for `rows` rows.
+    pub fn new(model: &'a Sequential, count: usize, rows: usize) -> Self {
+        Self { model, plan: Plan::new(&model.layers, count, false), most: rows.min(CHUNK) }
     }
 
     pub fn pass(&self) -> Pass<'_> {
@@ -149,7 +150,7 @@ impl<'a> Forward<'a> {
 
     /// Runs `rows` rows, which lie one after the other in `features`.
     pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
-        block.reserve(&self.plan, rows.max(CHUNK), None, false);
+        block.reserve(&self.plan, self.most, None, false);
         block.load(features, self.model.inputs(), rows);
         block.forward(&self.pass(), 0, Ahead::none());
     }

@@ -39,6 +39,8 @@ pub(super) struct Stepper {
     transposed: Vec<bool>,
     blocks: Vec<CachePadded<Block>>,
     cut: Cut,
+    /// Rows that every block has room for, so that the panels of all of them are as far apart.
+    most_rows: usize,
     transpose: Aligned,
     pub slots: [Aligned; 3],
     grads: Aligned,
@@ -118,6 +120,7 @@ impl Stepper {
             grads: Aligned::zeros(if exact { params } else { 0 }),
             blocks: vec![],
             cut: Cut::default(),
+            most_rows: 0,
             plan,
             units,
             transposed,
@@ -141,9 +144,9 @@ impl Stepper {
         if self.blocks.len() < self.cut.blocks.len() {
             self.blocks.resize_with(self.cut.blocks.len(), Default::default);
         }
-        let most = self.cut.most_rows();
+        self.most_rows = self.most_rows.max(self.cut.most_rows());
         for block in &mut self.blocks {
-            block.reserve(&self.plan, most, Some(targets), true);
+            block.reserve(&self.plan, self.most_rows, Some(targets), true);
         }
     }
 

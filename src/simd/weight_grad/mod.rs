@@ -5,7 +5,7 @@ mod tile;
 
 use std::ops::Range;
 
-use self::shards::{GROUP_SHARDS, Shards};
+use self::shards::Shards;
 use self::tile::{Group, NODES, Room, SHORT, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use crate::rows::{LANES, Rows};
@@ -72,9 +72,9 @@ fn weight_grad_at<'a, S: Registers>(
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
     let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
     let room = Room { tiles, strips, grads: weights, ahead };
-    let mut leaves = [None; GROUP_SHARDS];
+    let mut leaves = [None; NODES];
     let mut sum = Sum {
-        shards: Shards::new::<S>(shards, shard, &mut leaves),
+        shards: Shards::new(shards, shard, &mut leaves),
         input: inputs.start,
         inputs: inputs.len(),
         output: outputs.start,
@@ -125,7 +125,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
             } else if S::WIDE {
                 match panels - panel {
                     2.. if tall => self.strip::<S, TALL, 2>(simd, panel, room),
-                    2.. => self.strip::<S, 6, 2>(simd, panel, room),
+                    2.. => self.strip::<S, 8, 2>(simd, panel, room),
                     _ => self.strip::<S, TALL, 1>(simd, panel, room),
                 }
             } else {
@@ -170,6 +170,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
             let group = Group {
                 index,
                 last: index + 1 == self.shards.groups(),
+                apart: self.shards.apart,
                 leaves: self.shards.group(index),
                 ones: self.ones,
                 input: self.input,

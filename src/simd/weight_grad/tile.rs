@@ -5,12 +5,12 @@ use fearless_simd::{SimdBase, f32x16};
 use super::TALL;
 use super::shards::Leaf;
 use crate::rows::LANES;
+use crate::simd::Ahead;
 use crate::simd::Fma;
 use crate::simd::Registers;
-use crate::simd::prefetch::{Ahead, prefetch};
 
-/// Registers of sums of a tile over a group of shards; only the tallest tile has more, for one shard.
-pub(super) const SHORT: usize = 12;
+/// Most registers of sums of a tile over several shards; only the tallest tile has more, for one shard.
+pub(super) const SHORT: usize = 16;
 
 /// Most nodes that a tile adds up.
 pub(super) const NODES: usize = 8;
@@ -39,6 +39,8 @@ pub(super) struct Group<'a, 'l> {
     pub index: usize,
     pub last: bool,
     pub leaves: &'l [Option<Leaf<'a>>],
+    /// From one panel to the next, of x and of dy.
+    pub apart: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
     /// The block's first input and the strip's first panel of outputs.
@@ -46,20 +48,6 @@ pub(super) struct Group<'a, 'l> {
     pub panel: usize,
     /// Pairs of lines that each tile asks for.
     pub pairs: usize,
-}
-
-impl Group<'_, '_> {
-    /// Asks for the next strip's columns of dy: tile `index` of `tiles` for its part of the rows.
-    #[inline(always)]
-    fn ask_for_next_strip(&self, index: usize, tiles: usize) {
-        let shards = self.leaves.len();
-        let Some(leaf) = &self.leaves[index % shards] else { return };
-        let rows = (leaf.dy.rows * shards).div_ceil(tiles);
-        let first = index / shards * rows;
-        for panel in self.panel + 2..(self.panel + 4).min(leaf.dy.panels()) {
-            leaf.dy.panel(panel).iter().skip(first).take(rows).for_each(prefetch);
-        }
-    }
 }
 
 /// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l groups waits in level l of
@@ -73,13 +61,16 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
 ) {
     let Room { tiles, strips, grads, ahead } = room;
     ahead.ask(group.pairs);
-    if MR == TALL && NV == 2 {
-        group.ask_for_next_strip(i / MR, inputs.div_ceil(MR));
+    let unit = const { unit(MR) };
+    let mut starts = [0; UNITS];
+    for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
+        let input = group.input + i + u * unit;
+        *start = input / LANES * group.apart.0 + input % LANES;
     }
     let mut acc = if const { MR * NV > SHORT } {
-        chain::<S, MR, NV>(simd, i, group, &group.leaves[0])
+        chain::<S, MR, NV>(simd, &starts, group, &group.leaves[0])
     } else {
-        group_sum::<S, MR, NV>(simd, i, group, tiles)
+        group_sum::<S, MR, NV>(simd, &starts, group, tiles)
     };
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
@@ -96,33 +87,21 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     }
 }
 
-/// The tree over the shards of a group. Two of them are added in registers where these are enough for
-/// both.
+/// The tree over the shards of a group.
 #[inline(always)]
 fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    i: usize,
+    starts: &[usize; UNITS],
     group: &Group,
     tiles: &mut [f32],
 ) -> [[f32x16<S>; NV]; MR] {
-    let at_once = if S::WIDE { 2 } else { 1 };
-    let mut rest = group.leaves;
     let mut node = 0;
     let acc = loop {
-        let mut acc = chain::<S, MR, NV>(simd, i, group, &rest[0]);
-        if at_once == 2 && rest.len() > 1 {
-            let right = chain::<S, MR, NV>(simd, i, group, &rest[1]);
-            for m in 0..MR {
-                for v in 0..NV {
-                    acc[m][v] += right[m][v];
-                }
-            }
-        }
-        if rest.len() <= at_once {
+        let acc = chain::<S, MR, NV>(simd, starts, group, &group.leaves[node]);
+        if node + 1 == group.leaves.len() {
             break acc;
         }
         store(&acc, &mut tiles[node * MR * NV * LANES..], MR);
-        rest = &rest[at_once..];
         node += 1;
     };
     match node {
@@ -141,16 +120,15 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
 #[inline(always)]
 fn chain<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    i: usize,
+    starts: &[usize; UNITS],
     group: &Group,
     leaf: &Option<Leaf>,
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    let Some(Leaf { x, dy }) = leaf else { return acc };
-    let rows = dy.rows;
+    let Some(Leaf { x, dy, rows }) = *leaf else { return acc };
     let mut right = [&[][..]; NV];
     for (v, right) in right.iter_mut().enumerate() {
-        *right = dy.panel(group.panel + v);
+        *right = &dy[(group.panel + v) * group.apart.1..].as_chunks::<LANES>().0[..rows];
     }
     if MR == 1 && group.ones {
         for (v, right) in right.iter().enumerate() {
@@ -160,15 +138,13 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
         }
         return acc;
     }
-    let unit = const { unit(MR) };
+    let units = const { MR / unit(MR) };
     let mut left = [&[][..]; UNITS];
-    for (u, left) in left.iter_mut().take(MR / unit).enumerate() {
-        let input = group.input + i + u * unit;
-        let panel = &x.data[input / LANES * x.panel + input % LANES..];
-        *left = &panel.as_chunks::<LANES>().0[..rows];
+    for (left, &start) in left.iter_mut().zip(starts).take(units) {
+        *left = &x[start..].as_chunks::<LANES>().0[..rows];
     }
     acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc);
-    for left in left.iter_mut().take(MR / unit) {
+    for left in left.iter_mut().take(units) {
         *left = &left[rows / AT_ONCE * AT_ONCE..];
     }
     for right in &mut right {
@@ -222,6 +198,7 @@ const UNITS: usize = 3;
 const fn unit(height: usize) -> usize {
     match height {
         TALL => 4,
+        8 => 8,
         1 => 1,
         _ => 2,
     }
