@@ -82,8 +82,8 @@ pub(super) struct Column<'a, const NV: usize> {
     pub next: Option<Panel<'a>>,
     /// The first panel's number.
     pub panel: usize,
-    /// The binary logarithm of the parts in which the next panels are asked for: 1 at least, for a turn of
-    /// two indices asks for one pair of lines.
+    /// The binary logarithm of the parts in which the next panels are asked for: 1 at least, for each two
+    /// indices ask for one pair of lines at most.
     pub parts: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
@@ -122,7 +122,8 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
             Some(next) => {
                 let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
                 let from = |part: usize| (pairs.len() * part) >> parts;
-                Pace { pairs: &pairs[from(part)..from(part + 1)], at_once: LANES >> parts }
+                let at_once = (LANES >> parts).max(1);
+                Pace { pairs: &pairs[from(part)..from(part + 1)], at_once }
             }
             None => {
                 let pairs = wanted.next().copied().unwrap_or_default();
