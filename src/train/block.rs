@@ -61,7 +61,7 @@ impl Block {
         self.extent.panel = self.extent.panel.max(panel_len(rows));
         let len = |cols: usize| cols.div_ceil(LANES) * self.extent.panel;
         grow(&mut self.values, plan.values.iter().map(|&w| len(w)));
-        grow(&mut self.kept, plan.kept.iter().map(|&w| len(w * LANES)));
+        grow(&mut self.kept, plan.kept.iter().map(|&w| w * self.extent.panel / LANES));
         self.own.resize_with(plan.ops.len(), Default::default);
         self.value_bounds.resize(plan.values.len(), None);
         self.grad_bounds.resize(plan.grads.len(), None);
@@ -301,6 +301,17 @@ fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned
 mod tests {
     use super::*;
     use crate::{Activation, CrossEntropy, Sequential, datasets};
+
+    #[test]
+    fn what_layers_keep_takes_no_more_room_than_their_outputs() {
+        let builder = Sequential::builder(20).dropout(0.5).layer_norm();
+        let model = builder.dense(3, Activation::Identity).build(1).unwrap();
+        let plan = Plan::new(&model.layers, model.layers.len(), true);
+        let mut block = Block::default();
+        block.reserve(&plan, 40, None, true);
+        assert_eq!(block.kept[0].len(), block.values[1].len());
+        assert!((80..=2 * 42).contains(&block.kept[1].len()));
+    }
 
     #[test]
     fn measured_sizes_bound_what_the_buffers_hold() {
