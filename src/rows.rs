@@ -68,7 +68,7 @@ pub(crate) struct RowsMut<'a> {
 impl<'a> Rows<'a> {
     /// The first `rows` rows of a whole buffer of [`rows_len`] for at least as many.
     pub fn of(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self { data, rows, cols, panel: data.len() / cols.div_ceil(LANES) }
+        Extent { rows, panel: data.len() / cols.div_ceil(LANES) }.of(data, cols)
     }
 
     /// Number of panels.
@@ -93,17 +93,12 @@ impl<'a> Rows<'a> {
         Self { data: &self.data[range.start * LANES..], rows: range.len(), ..*self }
     }
 
-    /// Copies row `r`, without its padding.
-    pub fn copy_row(&self, r: usize, to: &mut [f32]) {
-        for (p, to) in to.chunks_mut(LANES).enumerate() {
-            to.copy_from_slice(&self.lanes(r, p)[..to.len()]);
-        }
-    }
-
-    /// Copies all rows, one after the other.
+    /// Copies all rows without their padding, one after the other.
     pub fn copy_to(&self, to: &mut [f32]) {
         for (r, to) in to.chunks_exact_mut(self.cols).take(self.rows).enumerate() {
-            self.copy_row(r, to);
+            for (p, to) in to.chunks_mut(LANES).enumerate() {
+                to.copy_from_slice(&self.lanes(r, p)[..to.len()]);
+            }
         }
     }
 }
@@ -111,8 +106,7 @@ impl<'a> Rows<'a> {
 impl<'a> RowsMut<'a> {
     /// The first `rows` rows of a whole buffer of [`rows_len`] for at least as many.
     pub fn of(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        let panel = data.len() / cols.div_ceil(LANES);
-        Self { data, rows, cols, panel }
+        Extent { rows, panel: data.len() / cols.div_ceil(LANES) }.of_mut(data, cols)
     }
 
     /// Number of panels.
@@ -142,27 +136,6 @@ impl<'a> RowsMut<'a> {
     pub fn shared(&self) -> Rows<'_> {
         Rows { data: self.data, rows: self.rows, cols: self.cols, panel: self.panel }
     }
-
-    /// Copies row `r`; its padding is zeroed.
-    pub fn set_row(&mut self, r: usize, from: &[f32]) {
-        for (p, from) in from.chunks(LANES).enumerate() {
-            let to = self.lanes(r, p);
-            match from.first_chunk() {
-                Some(whole) => *to = *whole,
-                None => {
-                    to[..from.len()].copy_from_slice(from);
-                    to[from.len()..].fill(0.0);
-                }
-            }
-        }
-    }
-
-    /// Copies all rows, which lie one after the other in `from`; their padding is zeroed.
-    pub fn copy_from(&mut self, from: &[f32]) {
-        for (r, from) in from.chunks_exact(self.cols).take(self.rows).enumerate() {
-            self.set_row(r, from);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -178,7 +151,7 @@ impl Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::reference::{in_panels, padding};
+    use crate::simd::reference::in_panels;
 
     #[test]
     fn panels_are_odd_many_lines_apart_with_one_to_spare() {
@@ -189,19 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_copied_in_and_out_without_their_padding() {
+    fn rows_are_found_in_buffers_for_more() {
         for (rows, cols) in [(1, 1), (3, 16), (2, 17), (5, 33)] {
-            let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
-            let mut data = vec![f32::NAN; rows_len(rows + 2, cols)];
-            RowsMut::of(&mut data, rows, cols).copy_from(&values);
+            let values: Vec<f32> = (0..(rows + 2) * cols).map(|i| i as f32).collect();
+            let data = in_panels(&values, cols, f32::NAN);
             let of = Rows::of(&data, rows, cols);
-            assert_eq!(of.to_vec(), values);
-            assert!(padding(of).iter().all(|&v| v == 0.0));
-            assert!(of.lanes(rows - 1, 0)[0] == values[(rows - 1) * cols]);
-            let last = of.slice(rows - 1..rows);
-            assert_eq!(last.to_vec(), values[(rows - 1) * cols..]);
-            let exact = in_panels(&values, cols, f32::NAN);
-            assert_eq!(Rows::of(&exact, rows, cols).to_vec(), values);
+            assert_eq!(of.to_vec(), values[..rows * cols]);
+            assert_eq!(of.slice(rows - 1..rows).to_vec(), values[(rows - 1) * cols..rows * cols]);
+            assert_eq!(of.lanes(rows - 1, 0)[0], values[(rows - 1) * cols]);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::aligned::Aligned;
 use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
+use crate::simd::copy_rows;
 
 /// A layer of your own. It holds its hyperparameters; its parameters are handed to it.
 ///
@@ -134,7 +135,7 @@ impl OwnRows {
         self.shape = (x.cols, y.cols);
         let x = copied(&mut self.x, x);
         layer.forward(params, x, view_mut(&mut self.y, y.rows, y.cols));
-        y.copy_from(&self.y);
+        copy_rows(&self.y, |r| r, &mut y);
     }
 
     /// Takes the loss's gradient by y.
@@ -149,7 +150,7 @@ impl OwnRows {
         let y = view(&self.y, 0..rows, outputs);
         let dy = view(&self.dy, 0..rows, outputs);
         layer.backward(params, x, y, dy, view_mut(&mut self.dx, rows, inputs));
-        dx.copy_from(&self.dx);
+        copy_rows(&self.dx, |r| r, &mut dx);
     }
 
     /// Adds the gradient by the parameters over some of the rows.

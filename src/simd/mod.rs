@@ -1,6 +1,7 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
 mod fma;
+mod gather;
 mod lanes;
 mod largest;
 pub(crate) mod level;
@@ -17,6 +18,7 @@ pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
 pub(crate) use fma::Fma;
+pub(crate) use gather::copy_rows;
 pub(crate) use lanes::{LaneRow, load, max16, sum16};
 pub(crate) use largest::largest;
 pub use level::SimdLevel;

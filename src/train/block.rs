@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use super::gather::copy_rows;
 use super::plan::{Op, Plan};
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape, Targets};
@@ -13,7 +12,7 @@ use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Extent, LANES, Rows, panel_len};
 use crate::simd::product::Finish;
-use crate::simd::{Ahead, dispatch, largest};
+use crate::simd::{Ahead, copy_rows, dispatch, largest};
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]

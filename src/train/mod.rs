@@ -6,7 +6,6 @@ mod config;
 mod epoch;
 mod feed;
 mod fork;
-mod gather;
 mod history;
 mod live;
 mod log;

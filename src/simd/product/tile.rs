@@ -194,21 +194,16 @@ fn finished<S: Registers, const MR: usize, const NV: usize>(
                 *acc = relu(simd, *acc);
             }
         }
-        Finish::Gradient(Slope::Relu, outputs) => with_rows(
+        Finish::Gradient(slope, outputs) => with_rows(
             simd,
             outputs,
             (first, place.panel),
             &mut acc,
             #[inline(always)]
-            |y, sum| relu_gradient(simd, y, sum),
-        ),
-        Finish::Gradient(Slope::Tanh, outputs) => with_rows(
-            simd,
-            outputs,
-            (first, place.panel),
-            &mut acc,
-            #[inline(always)]
-            |y, sum| tanh_gradient(simd, y, sum),
+            |y, sum| match slope {
+                Slope::Relu => relu_gradient(simd, y, sum),
+                Slope::Tanh => tanh_gradient(simd, y, sum),
+            },
         ),
     }
     acc

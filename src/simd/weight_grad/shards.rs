@@ -5,7 +5,8 @@ use crate::rows::Rows;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
-/// 64 rows did 0.02 to 0.03 of the peak better than 128, on others as well (Zen 5, AVX-512).
+/// 64 rows did 0.02 to 0.03 of the peak better than 128 while they lay in rows (Zen 5, AVX-512); in panels
+/// 128 did as well or 0.02 better, and 256 did worse (Granite Rapids).
 const GROUP_ROWS: usize = 64;
 
 /// A shard's rows.

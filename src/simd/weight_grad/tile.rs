@@ -194,7 +194,8 @@ fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
 /// Most units of a tile's inputs.
 const UNITS: usize = 3;
 
-/// Inputs of a tile that lie in one panel for certain: every tile before it was as tall, or some of them 6.
+/// Inputs of a tile that lie in one panel for certain: the first tiles of a block are of one height and begin
+/// at its multiples, what comes after begins at even places.
 const fn unit(height: usize) -> usize {
     match height {
         TALL => 4,

@@ -1,4 +1,4 @@
-//! Rows that are picked out of a matrix, one here and one there.
+//! Rows of a matrix without padding on their way into panels, picked out one here and one there.
 
 use fearless_simd::{Simd, f32x16, prelude::*};
 
@@ -12,7 +12,7 @@ const AT_ONCE: usize = 8;
 ///
 /// # Shapes
 /// `from` N x the columns of `to`, one row after the other.
-pub(super) fn copy_rows(from: &[f32], row: impl Fn(usize) -> usize, to: &mut RowsMut) {
+pub(crate) fn copy_rows(from: &[f32], row: impl Fn(usize) -> usize, to: &mut RowsMut) {
     dispatch!(simd => copy(simd, from, &row, to));
 }
 
