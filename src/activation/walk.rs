@@ -12,7 +12,7 @@ pub(super) enum Pass<'a> {
     /// The outputs of `x` are written.
     Forward { x: Rows<'a> },
     /// Gradients by the outputs become gradients by the inputs. `v` is what the derivative is taken
-    /// from: outputs, or inputs where [`Activation::derivative_from_output`] says no.
+    /// from: outputs, or inputs where `derivative_from_output` says no.
     Backward { v: Rows<'a> },
 }
 
