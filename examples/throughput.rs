@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use unisono::bench_support::fma_peak;
 use unisono::{Activation, CsvColumn, CsvOptions, Dataset, Error, Loss, Optimizer, Result};
-use unisono::{EpochReport, Sequential, SimdLevel, StandardScaler, TrainConfig, Trainer, datasets};
+use unisono::{
+    EpochReport, History, Sequential, SimdLevel, StandardScaler, TrainConfig, Trainer, datasets,
+};
 
 const HELP: &str = "\
 Measures how fast a dense net trains.
@@ -30,7 +32,8 @@ Measures how fast a dense net trains.
   --warmup-epochs N    epochs before these [1]
   --threads N          at most so many threads [all cores]
   --exact              exactly that many threads, even where fewer would be faster
-  --shards N           shards of a batch [16]
+  --shards N           at most so many shards of a batch, of 16 rows at least [one for each 64 rows,
+                       16 at most]
   --seed N             seed of parameters, shuffling and synthetic data [1]
   --json               prints one line of JSON instead of a table
   --help               prints this
@@ -92,7 +95,7 @@ struct Options {
     warmup_epochs: usize,
     threads: Option<usize>,
     exact: bool,
-    shards: usize,
+    shards: Option<usize>,
     seed: u64,
     json: bool,
 }
@@ -115,7 +118,7 @@ impl Options {
             warmup_epochs: 1,
             threads: None,
             exact: false,
-            shards: 16,
+            shards: None,
             seed: 1,
             json: false,
         };
@@ -159,7 +162,7 @@ impl Options {
             "--epochs" => self.epochs = positive(flag, &value()?)?,
             "--warmup-epochs" => self.warmup_epochs = number(flag, &value()?, "a whole number")?,
             "--threads" => self.threads = Some(positive(flag, &value()?)?),
-            "--shards" => self.shards = positive(flag, &value()?)?,
+            "--shards" => self.shards = Some(positive(flag, &value()?)?),
             "--seed" => self.seed = number(flag, &value()?, "a whole number")?,
             _ => return Err(format!("unknown flag {flag:?}")),
         }
@@ -276,8 +279,11 @@ fn measure(options: &Options) -> Result<Value> {
     let config = TrainConfig::new(loss.clone(), optimizer)
         .epochs(options.warmup_epochs.saturating_add(options.epochs))
         .batch_size(options.batch)
-        .shards(options.shards)
         .seed(options.seed);
+    let config = match options.shards {
+        Some(shards) => config.shards(shards),
+        None => config,
+    };
     let config = match options.threads {
         Some(threads) if options.exact => config.exact_threads(threads),
         Some(threads) => config.threads(threads),
@@ -288,7 +294,7 @@ fn measure(options: &Options) -> Result<Value> {
         trainer.epoch()?;
     }
     let (last, epoch_s) = timed_epochs(&mut trainer, options.epochs)?;
-    let threads = trainer.history().threads;
+    let History { threads, shards, .. } = trainer.history();
     let rows_per_s = data.rows() as f64 / epoch_s;
     let gflops = flops_per_row(&widths) * rows_per_s / 1e9;
     let peak = gflops_peak();
@@ -304,7 +310,7 @@ fn measure(options: &Options) -> Result<Value> {
         "warmup_epochs": options.warmup_epochs,
         "seed": options.seed,
         "threads": threads,
-        "shards": options.shards,
+        "shards": shards,
         "simd": SimdLevel::current().to_string(),
         "parameters": trainer.model().param_count(),
         "rows_per_s": rows_per_s,

@@ -194,7 +194,7 @@
 //!
 //! # Speed
 //!
-//! How training scales over threads, how to measure that, and which batch and shards suit how many
+//! How training scales over threads, how to measure that, and which batch suits how many
 //! threads: [`guide::scaling`].
 //!
 //! Build with `--release`. For debug builds of a project of your own, have this crate optimised:

@@ -132,8 +132,8 @@ fn special() -> Vec<Case> {
         case(
             "11-21-3 with a layer of the user's own",
             custom.build(6).unwrap(),
-            values(140, 11, 3, 6),
-            TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(90),
+            values(230, 11, 3, 6),
+            TrainConfig::new(MeanSquaredError, Sgd::new(0.5)).batch_size(150),
         ),
         case(
             "70-300-53-10, fused update",
@@ -156,10 +156,11 @@ fn special() -> Vec<Case> {
     ]
 }
 
-/// Blocks of rows are cut at 512: more rows than that in a block, and a net that is all rows; then shards
-/// so long that rows are copied to tiles, but those of the last batch.
+/// Blocks of rows are cut at 512: more rows than that in a block, and a net that is all rows; then long
+/// shards, but those of the last batch; then shards that lie in several blocks where there are more workers.
 fn many_rows() -> Vec<Case> {
     let model = Sequential::builder(3).dense(5, Activation::Tanh).dense(2, Activation::Identity);
+    let norm = Sequential::builder(21).dense(44, Activation::Relu).layer_norm();
     let tiled = Sequential::builder(70).dense(326, Activation::Tanh).dense(70, Activation::Relu);
     vec![
         case(
@@ -173,6 +174,12 @@ fn many_rows() -> Vec<Case> {
             tiled.dense(9, Activation::Softmax).build(10).unwrap(),
             classes(330, 70, 9, 10),
             TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(250).shards(5),
+        ),
+        case(
+            "21-44-5 with a norm, as many shards as it takes by itself",
+            norm.dense(5, Activation::Softmax).build(11).unwrap(),
+            classes(340, 21, 5, 11),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(203),
         ),
     ]
 }

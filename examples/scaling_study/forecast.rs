@@ -10,7 +10,7 @@ use super::predict::{MOST, PARTS, Target, predict, stops};
 use super::rates::Rates;
 use super::sheet::{COLORS, GREY, Style};
 use super::simulate::{Workers, step};
-use super::work::{SHARDS, Setting, Work};
+use super::work::{Setting, Work};
 
 /// Numbers of threads that are predicted for a machine: doublings, and all its cores.
 pub fn counts(target: &Target) -> Vec<usize> {
@@ -63,20 +63,14 @@ pub fn csv(readings: &[Readings], rates: &Rates, targets: &[Target]) -> String {
     text
 }
 
-/// For a number of threads: predicted efficiencies with the shards as they are, with two for each
-/// thread, and with 32 rows of the batch for each thread too.
-pub fn advice(work: &Work, rates: &Rates, target: &Target, threads: usize) -> [f64; 3] {
+/// For a number of threads: predicted efficiencies with the batch as it is and with 32 rows of it for
+/// each thread.
+pub fn advice(work: &Work, rates: &Rates, target: &Target, threads: usize) -> [f64; 2] {
     let batch = work.workload.batch;
-    let efficiency = |batch: usize, shards: usize| {
-        let at = |threads| predict(work, rates, target, Setting { threads, batch, shards });
+    [batch, batch.max(32 * threads)].map(|batch| {
+        let at = |threads| predict(work, rates, target, Setting { threads, batch });
         at(1).seconds() / at(threads).seconds() / threads as f64
-    };
-    let shards = SHARDS.max(2 * threads);
-    [
-        efficiency(batch, SHARDS),
-        efficiency(batch, shards),
-        efficiency(batch.max(32 * threads), shards),
-    ]
+    })
 }
 
 fn figure(name: String, caption: String, svg: String) -> Figure {
@@ -219,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn more_shards_and_rows_suit_more_threads() {
+    fn more_rows_suit_more_threads() {
         let free = rates(f64::INFINITY, 0.0);
-        let [as_is, shards, rows] = advice(&work(), &free, &target(64), 32);
-        // 256 rows are 16 shards at most, however many are asked for.
-        assert!((as_is - shards).abs() < 1e-12 && rows > 1.3 * shards, "{as_is} {shards} {rows}");
+        let [as_is, rows] = advice(&work(), &free, &target(64), 32);
+        // 256 rows are 16 blocks at most.
+        assert!(rows > 1.3 * as_is, "{as_is} {rows}");
         assert!((advice(&work(), &free, &target(64), 8)[0] - 1.0).abs() < 1e-9);
     }
 }

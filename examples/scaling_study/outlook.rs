@@ -7,7 +7,6 @@ use super::predict::{ASSUMPTIONS, MOST, stops};
 use super::report::{Study, counted, table, text};
 use super::table::{duration, percent};
 use super::validate::{Check, Kind, summary};
-use super::work::SHARDS;
 
 impl<'a> Study<'a> {
     pub fn prediction(&self) -> Section<'a> {
@@ -50,7 +49,7 @@ impl<'a> Study<'a> {
         ));
         parts.push(text(
             "Critical path: the serial part, the longest block of rows and the longest piece over \
-             parameters, which no number of cores can undercut with this batch and 16 shards.",
+             parameters, which no number of cores can undercut with this batch.",
         ));
         Section::predicted("more threads and other machines", parts)
     }
@@ -91,36 +90,28 @@ impl<'a> Study<'a> {
     pub fn advice(&self) -> Section<'a> {
         let mut rows = vec![];
         let Some(target) = self.targets.first() else {
-            return Section::predicted("batch and shards", vec![]);
+            return Section::predicted("batch and threads", vec![]);
         };
         for readings in self.readings {
             for threads in [4, 8, 16, 32, 64, 128] {
                 let (name, batch) = (readings.workload.name, readings.workload.batch);
                 let shares = advice(&readings.work, self.rates, target, threads);
-                let (more, larger) = (SHARDS.max(2 * threads), batch.max(32 * threads));
-                let settings = [(batch, SHARDS), (batch, more), (larger, more)];
                 let mut row = vec![name.to_owned(), threads.to_string()];
-                for (share, (batch, shards)) in shares.into_iter().zip(settings) {
-                    let shards = shards.min(batch / 16).max(1);
-                    row.push(format!("{} ({batch} in {shards})", percent(share)));
+                for (share, batch) in shares.into_iter().zip([batch, batch.max(32 * threads)]) {
+                    row.push(format!("{} ({batch})", percent(share)));
                 }
                 rows.push(row);
             }
         }
         Section::predicted(
-            "batch and shards",
+            "batch and threads",
             vec![
                 text(
-                    "Efficiency on cores like these, in brackets the batch's rows and the shards that \
-                     it is cut into: with the 16 shards that are the default, with two for each \
-                     thread, and with 32 rows of the batch for each thread too. A shard has 16 rows at \
-                     least, so that a batch gives no more than a sixteenth of its rows. Not counted: \
-                     shorter chains of sums run somewhat slower.",
+                    "Efficiency on cores like these, in brackets the batch's rows: with the workload's \
+                     batch, and with 32 rows of it for each thread. A block has 16 rows at least, so \
+                     that a batch gives no more than a sixteenth of its rows.",
                 ),
-                table(
-                    &["workload", "threads", "by default", "more shards", "and a larger batch"],
-                    rows,
-                ),
+                table(&["workload", "threads", "batch as it is", "32 rows a thread"], rows),
             ],
         )
     }

@@ -222,11 +222,11 @@ pub mod testing {
             let found = seconds(&work, &free, &target(128), threads);
             assert!((found * threads as f64 / 5e-3 - 1.0).abs() < 1e-9, "{threads}: {found}");
         }
-        // 16 shards are 16 blocks of rows at most.
+        // 256 rows are 16 blocks at most.
         let stop = stops(&work, &free, &target(128)).unwrap();
         assert_eq!(stop, (64, "too few or uneven pieces of work"));
-        // As many shards as there are rows for, and it goes on.
-        let setting = Setting { threads: 64, batch: 4096, shards: 128 };
+        // With rows for more blocks it goes on.
+        let setting = Setting { threads: 64, batch: 4096 };
         let found = predict(&work, &free, &target(128), setting).seconds();
         assert!((found * 64.0 - (16.0 * 4e-3 + 1e-3)).abs() < 1e-9, "{found}");
     }

@@ -6,7 +6,7 @@ use super::measure::Readings;
 use super::predict::{Target, predict};
 use super::rates::Rates;
 use super::table::Row;
-use super::work::{SHARDS, Setting};
+use super::work::Setting;
 
 /// One measured point, and what was predicted of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ pub fn checks(rows: &[Row], readings: &[Readings], rates: &Rates, cache: usize) 
     let here = Target::here(rates, cache);
     let check = |row: &Row| {
         let of = readings.iter().find(|readings| readings.workload.name == row.workload)?;
-        let setting = Setting { threads: row.threads, batch: row.batch, shards: SHARDS };
+        let setting = Setting { threads: row.threads, batch: row.batch };
         Some(Check {
             workload: row.workload.clone(),
             scaling: row.scaling,

@@ -1,22 +1,18 @@
 //! The counted work of a step: what each phase takes on one core, in how many pieces, and what they
 //! have to move.
 
-use unisono::bench_support::{Phase, PhaseClock, Workload, block_rows};
+use unisono::bench_support::{Phase, PhaseClock, Workload, block_rows, shards};
 use unisono::{Dataset, Result};
 
 use super::phases::{Clocked, Phases};
 use super::predict::MOST;
 use super::traffic::Traffic;
 
-/// Shards of a batch, unless configured.
-pub const SHARDS: usize = 16;
-
 /// How a step is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     pub threads: usize,
     pub batch: usize,
-    pub shards: usize,
 }
 
 /// Seconds that grow with a number of rows.
@@ -87,7 +83,7 @@ impl Work {
                     .map(|(rows, phases)| (fixed(*rows), *rows as f64, of(phases))),
             )
         };
-        let block = line(&first, &|rows| block_rows(rows, SHARDS, 1).len() as f64);
+        let block = line(&first, &|rows| block_rows(rows, 1).len() as f64);
         let reduce = line(&|phases| phases[Phase::Reduce as usize], &|_| 1.0);
         let widths: usize = workload.layers.windows(2).map(|pair| pair[0] + pair[1]).sum();
         let mut work = Self {
@@ -102,7 +98,7 @@ impl Work {
             row_bytes: 4 * widths,
             pieces: (1..=MOST).map(|n| clock.update_pieces(n)).collect(),
         };
-        let alone = Setting { threads: 1, batch: workload.batch, shards: SHARDS };
+        let alone = Setting { threads: 1, batch: workload.batch };
         let clocked: f64 = work.passes(alone).iter().flatten().sum();
         // The clock ran in other steps than `step` did: keep the phases' proportions.
         let scale = (step / clocked).min(1.0);
@@ -115,15 +111,15 @@ impl Work {
 
     /// The workload's batch on so many threads.
     pub fn strong(&self, threads: usize) -> Setting {
-        Setting { threads, batch: self.workload.batch, shards: SHARDS }
+        Setting { threads, batch: self.workload.batch }
     }
 
     /// Each pass of a step that is shared out, as its pieces' seconds of one core: one over blocks of
     /// rows, then one or two over runs of parameters. A piece over parameters holds the whole tree of
     /// its sums.
     pub fn passes(&self, setting: Setting) -> Vec<Vec<f64>> {
-        let Setting { threads, batch, shards } = setting;
-        let blocks = block_rows(batch, shards, threads);
+        let Setting { threads, batch } = setting;
+        let blocks = block_rows(batch, threads);
         let pieces = &self.pieces[threads.clamp(1, MOST) - 1];
         let of = |seconds: f64| pieces.iter().map(|share| share * seconds).collect::<Vec<_>>();
         let reduce = self.reduce.at(batch);
@@ -146,7 +142,7 @@ impl Work {
 
     /// Shards of the batch, and levels of the tree that adds them up.
     pub fn tree(&self) -> (usize, u32) {
-        let shards = SHARDS.min(self.workload.batch / 16).max(1);
+        let shards = shards(self.workload.batch, None);
         (shards, shards.next_power_of_two().ilog2())
     }
 
@@ -239,9 +235,9 @@ pub mod testing {
         let sum: f64 = work.operations().iter().sum();
         assert_eq!(sum, work.workload.flops_per_row() * 256.0);
         assert_eq!(work.operations()[1], 2.0 * 100.0 * 256.0);
-        assert_eq!(work.tree(), (16, 4));
+        assert_eq!(work.tree(), (4, 2));
         let [tiny, small, ..] = unisono::bench_support::SCALING;
-        assert_eq!((of(&tiny, 1e-3).tree(), of(&small, 1e-3).tree()), ((1, 0), (8, 3)));
+        assert_eq!((of(&tiny, 1e-3).tree(), of(&small, 1e-3).tree()), ((1, 0), (2, 1)));
     }
 
     #[test]

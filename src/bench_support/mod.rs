@@ -14,10 +14,10 @@ use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Finish, Start, product};
-use crate::simd::weight_grad::{scratch_len, weight_grad};
+use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
 use crate::simd::{Ahead, Fma};
-pub use crate::train::{Phase, PhaseClock, block_rows};
+pub use crate::train::{Phase, PhaseClock, block_rows, shards};
 pub use timing::{Gauge, median, share_of_peak, testing};
 pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
 
@@ -96,7 +96,8 @@ impl Products {
             let grads = &mut self.weights[block.weights.clone()];
             let shard = |s| (x.slice(range(s)), dy.slice(range(s)));
             let grads = (grads, &mut [][..]);
-            weight_grad(&block, (shards, &shard), &mut self.scratch, grads, &mut Ahead::none());
+            let shards = InPieces { shards, per_shard: 1, piece: &shard };
+            weight_grad(&block, shards, &mut self.scratch, grads, &mut Ahead::none());
         }
         black_box(&mut self.weights);
     }

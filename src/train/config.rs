@@ -39,7 +39,7 @@ pub struct TrainConfig {
     pub(crate) seed: u64,
     #[serde(skip)]
     pub(crate) threads: Threads,
-    pub(crate) shards: usize,
+    pub(crate) shards: Option<usize>,
     pub(crate) clip: Clip,
     pub(crate) schedule: Schedule,
     pub(crate) loss_threshold: Option<f64>,
@@ -67,8 +67,8 @@ pub(crate) enum Threads {
 }
 
 impl TrainConfig {
-    /// Trains for 10 epochs of batches of 32 rows, shuffled, on all cores, in 16 shards, from seed 0,
-    /// unless told otherwise.
+    /// Trains for 10 epochs of batches of 32 rows, shuffled, on all cores, from seed 0, unless told
+    /// otherwise.
     pub fn new(loss: impl Into<Loss>, optimizer: impl Into<Optimizer>) -> Self {
         Self {
             loss: loss.into(),
@@ -79,7 +79,7 @@ impl TrainConfig {
             shuffle: true,
             seed: 0,
             threads: Threads::Auto,
-            shards: 16,
+            shards: None,
             clip: Clip::None,
             schedule: Schedule::Constant,
             loss_threshold: None,
@@ -135,9 +135,10 @@ impl TrainConfig {
     }
 
     /// Cuts a batch into at most this many shards, of 16 rows at least, whose gradients are summed
-    /// by a tree. Unlike `threads` it changes the rounding of the result.
+    /// by a tree; without this, into one for each 64 rows, 16 at most. Unlike `threads` it changes the
+    /// rounding of the result.
     pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = shards;
+        self.shards = Some(shards);
         self
     }
 
@@ -215,7 +216,7 @@ impl TrainConfig {
         };
         positive("epochs", self.epochs)?;
         positive("batch_size", self.batch_size)?;
-        positive("shards", self.shards)?;
+        positive("shards", self.shards.unwrap_or(1))?;
         if let Threads::AtMost(n) | Threads::Exactly(n) = self.threads {
             positive("threads", n)?;
             if n > MOST_THREADS {

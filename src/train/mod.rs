@@ -36,7 +36,7 @@ pub use online::OnlineTrainer;
 pub(crate) use plan::Plan;
 pub(crate) use pool::{catch, cores};
 pub use progress::Progress;
-pub use shards::block_rows;
+pub use shards::{block_rows, shards};
 pub use step::{Phase, PhaseClock};
 #[cfg(feature = "tensorboard")]
 pub use tensorboard::TensorBoard;

@@ -12,12 +12,13 @@ use crossbeam::utils::CachePadded;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::Cut;
+use super::shards::{Cut, Cutting};
 use super::update::{
     Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_only,
 };
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape};
+use crate::layer::{Kind, Placed};
 use crate::loss::Loss;
 use crate::model::Sequential;
 use crate::optim::{Clip, Optimizer};
@@ -46,7 +47,7 @@ pub(super) struct Stepper {
     grads: Aligned,
     sizes: Vec<f64>,
     fork: Fork,
-    shards: usize,
+    cutting: Cutting,
     exact: bool,
     /// Whether to take the norm of every gradient.
     pub norm: bool,
@@ -96,7 +97,7 @@ impl Stepper {
         optimizer: &Optimizer,
         targets: TargetShape,
         batches: &[usize],
-        (shards, workers): (usize, usize),
+        (shards, workers): (Option<usize>, usize),
     ) -> Self {
         let fused_end = loss.fuses(model.last_activation());
         let plan = Plan::new(&model.layers, model.layers.len() - usize::from(fused_end), true);
@@ -126,7 +127,7 @@ impl Stepper {
             transposed,
             slots,
             fork: Fork::new(workers),
-            shards,
+            cutting: Cutting { shards, workers, divide: !sums_shards(&model.layers) },
             exact,
             norm: false,
             steps: 0,
@@ -140,7 +141,7 @@ impl Stepper {
 
     /// Makes room for batches of `rows` rows.
     fn reserve(&mut self, rows: usize, targets: TargetShape) {
-        self.cut.recut(rows, self.shards, self.fork.workers);
+        self.cut.recut(rows, self.cutting);
         if self.blocks.len() < self.cut.blocks.len() {
             self.blocks.resize_with(self.cut.blocks.len(), Default::default);
         }
@@ -346,6 +347,11 @@ fn fill_unpadded(model: &Sequential, state: &mut [f32], value: f32) {
             }
         }
     }
+}
+
+/// Whether a user's layer sums up gradients: a shard's in whatever order, so it must see all of its rows.
+fn sums_shards(layers: &[Placed]) -> bool {
+    layers.iter().any(|layer| matches!(layer.kind, Kind::Custom(_)) && !layer.params.is_empty())
 }
 
 /// Calls `f` with each block; idle workers claim blocks from the far end.

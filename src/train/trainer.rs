@@ -10,6 +10,7 @@ use super::feed::{Batch, Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
 use super::pool::{catch, pool, workers};
+use super::shards::shards;
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
 use super::{EpochReport, History, StopReason};
 use crate::aligned::Aligned;
@@ -193,11 +194,12 @@ impl<'a> Trainer<'a> {
 
     /// What happened so far.
     pub fn history(&self) -> History {
+        let batch = self.config.batch_size.min(self.feed.source().rows());
         History {
             epochs: self.reports.clone(),
             stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
-            shards: self.config.shards,
+            shards: shards(batch, self.config.shards),
         }
     }
 

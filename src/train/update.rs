@@ -9,13 +9,13 @@ use crossbeam::utils::CachePadded;
 use super::block::Block;
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::{Cut, ShardPlace};
+use super::shards::{Cut, Piece};
 use super::step::{Phase, Timer};
 use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::simd::panels::{WeightBlock, transpose_block};
-use crate::simd::weight_grad::{scratch_len, weight_grad};
+use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
 use crate::simd::{Ahead, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
@@ -86,23 +86,23 @@ impl<'a> Batch<'a> {
     ) {
         let op = &self.plan.ops[unit.op];
         let layer = &self.layers[op.layer];
-        let shards = self.cut.shards.len();
-        let rows = |s: usize| {
-            let place = &self.cut.shards[s];
-            self.blocks[place.block].rows_of(layer, op, place.rows.clone())
+        let (shards, per_shard) = (self.cut.shards, self.cut.per_shard());
+        let rows = |piece: usize| {
+            let Piece { block, rows } = &self.cut.pieces[piece];
+            self.blocks[*block].rows_of(layer, op, rows.clone())
         };
         if let Some(block) = &unit.block {
             scratch.grow(scratch_len(shards));
             let grads = grads.split_at_mut(block.weights.len());
-            weight_grad(block, (shards, &rows), scratch, grads, ahead);
+            weight_grad(block, InPieces { shards, per_shard, piece: &rows }, scratch, grads, ahead);
             return;
         }
-        let leaf = |s: usize, grads: &mut [f32]| {
-            let ShardPlace { block, rows: place } = &self.cut.shards[s];
+        let add = |piece: usize, grads: &mut [f32]| {
+            let Piece { block, rows: place } = &self.cut.pieces[piece];
             let block = &self.blocks[*block];
             match &layer.kind {
                 Kind::LayerNorm(_) => {
-                    let (x, dy) = rows(s);
+                    let (x, dy) = rows(piece);
                     let kept = block.kept_of(unit.op, layer.kept_per_row(), place.clone());
                     layer_norm::param_grads(x, kept, dy, grads);
                 }
@@ -113,6 +113,9 @@ impl<'a> Batch<'a> {
                 }
                 _ => {}
             }
+        };
+        let leaf = |s: usize, grads: &mut [f32]| {
+            (s * per_shard..(s + 1) * per_shard).for_each(|piece| add(piece, grads));
         };
         tree_sum(shards, leaf, scratch, grads);
     }

@@ -107,7 +107,10 @@ impl Layer for Scale {
         dy: ArrayView2<f32>,
         dparams: &mut [f32],
     ) {
-        dy.indexed_iter().for_each(|((r, i), dy)| dparams[i] += x[(r, i)] * dy);
+        // In an order of its own, so that it shows which rows it was given at once.
+        for (i, sum) in dparams.iter_mut().enumerate() {
+            *sum += (0..dy.nrows()).rev().map(|r| x[(r, i)] * dy[(r, i)]).sum::<f32>();
+        }
     }
 }
 

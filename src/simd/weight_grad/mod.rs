@@ -5,6 +5,7 @@ mod tile;
 
 use std::ops::Range;
 
+pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
 use self::tile::{Group, NODES, Room, SHORT, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
@@ -40,18 +41,26 @@ fn is_few(block: &WeightBlock) -> bool {
     block.outputs.len() <= FEW && block.inputs.len() >= STRIP
 }
 
+/// The shards of a batch, each in as many pieces, [`PIECES`] at most, that may lie anywhere.
+#[derive(Clone, Copy)]
+pub(crate) struct InPieces<'f, 'a> {
+    pub shards: usize,
+    pub per_shard: usize,
+    /// The rows (x, dy) of a piece, counted through all shards.
+    pub piece: &'f dyn Fn(usize) -> (Rows<'a>, Rows<'a>),
+}
+
 /// Writes the gradient of a block of weights, summed over the batch: one chain of fused
 /// multiply-adds over the rows of a shard, then the tree over the shards. Writes that of the bias too
 /// where there is room for it: the column sums of dy, in the same order.
 ///
 /// # Shapes
-/// `shard(s)` gives the rows (x, dy) of shard s: B_s x I and B_s x O. The first gradient has the block's
-/// layout, the second one is that of all outputs, padded to panels, or empty. Meanwhile `ahead` is
-/// asked for.
+/// Piece p: B_p x I and B_p x O. The first gradient has the block's layout, the second one is that of all
+/// outputs, padded to panels, or empty. Meanwhile `ahead` is asked for.
 #[inline(never)]
 pub(crate) fn weight_grad<'a>(
     block: &WeightBlock,
-    shards: (usize, &dyn Fn(usize) -> (Rows<'a>, Rows<'a>)),
+    shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     grads: (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -63,7 +72,7 @@ pub(crate) fn weight_grad<'a>(
 fn weight_grad_at<'a, S: Registers>(
     simd: S,
     block: &WeightBlock,
-    (shards, shard): (usize, &dyn Fn(usize) -> (Rows<'a>, Rows<'a>)),
+    shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
     ahead: &mut Ahead,
@@ -72,9 +81,9 @@ fn weight_grad_at<'a, S: Registers>(
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
     let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
     let room = Room { tiles, strips, grads: weights, ahead };
-    let mut leaves = [None; NODES];
+    let mut pieces = [None; PIECES];
     let mut sum = Sum {
-        shards: Shards::new(shards, shard, &mut leaves),
+        shards: Shards::new((shards.shards, shards.per_shard), shards.piece, &mut pieces),
         input: inputs.start,
         inputs: inputs.len(),
         output: outputs.start,
@@ -171,7 +180,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 index,
                 last: index + 1 == self.shards.groups(),
                 apart: self.shards.apart,
-                leaves: self.shards.group(index),
+                per_shard: self.shards.pieces,
+                pieces: self.shards.group(index),
                 ones: self.ones,
                 input: self.input,
                 panel: self.output / LANES + panel,
@@ -261,7 +271,11 @@ mod tests {
         );
         let starts: Vec<usize> =
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
-        for level in levels() {
+        let least = *shard_rows.iter().min().unwrap();
+        let pieces = [1, 2, 3, PIECES].into_iter().filter(|&pieces| pieces <= least);
+        for (pieces, level) in
+            pieces.flat_map(|pieces| levels().into_iter().map(move |level| (pieces, level)))
+        {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
             let mut grads = vec![f32::NAN; layout.weights_len()];
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
@@ -269,12 +283,16 @@ mod tests {
                 let last = b.weights.end == grads.len();
                 let bias = if last { &mut bias[..] } else { &mut [] };
                 let grads = &mut grads[b.weights.clone()];
-                let shard = |s: usize| {
-                    let rows = starts[s]..starts[s + 1];
+                let piece = |index: usize| {
+                    let (s, piece) = (index / pieces, index % pieces);
+                    let at = |piece: usize| starts[s] + shard_rows[s] * piece / pieces;
+                    let rows = at(piece)..at(piece + 1);
                     (xs.slice(rows.clone()), dys.slice(rows))
                 };
+                let shards =
+                    InPieces { shards: shard_rows.len(), per_shard: pieces, piece: &piece };
                 dispatch_at!(level, simd =>
-                    weight_grad_at(simd, &b, (shard_rows.len(), &shard), &mut scratch, (grads, bias),
+                    weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias),
                         &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));
             }
             for o in 0..outputs {

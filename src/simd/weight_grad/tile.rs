@@ -3,7 +3,7 @@
 use fearless_simd::{SimdBase, f32x16};
 
 use super::TALL;
-use super::shards::Leaf;
+use super::shards::Piece;
 use crate::rows::LANES;
 use crate::simd::Ahead;
 use crate::simd::Fma;
@@ -38,7 +38,9 @@ impl<'a> Room<'_, 'a> {
 pub(super) struct Group<'a, 'l> {
     pub index: usize,
     pub last: bool,
-    pub leaves: &'l [Option<Leaf<'a>>],
+    /// The shards' pieces, and how many each has.
+    pub pieces: &'l [Option<Piece<'a>>],
+    pub per_shard: usize,
     /// From one panel to the next, of x and of dy.
     pub apart: (usize, usize),
     /// Whether x is all ones, and not read.
@@ -68,7 +70,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
         *start = input / LANES * group.apart.0 + input % LANES;
     }
     let mut acc = if const { MR * NV > SHORT } {
-        chain::<S, MR, NV>(simd, &starts, group, &group.leaves[0])
+        chain::<S, MR, NV>(simd, &starts, group, group.pieces)
     } else {
         group_sum::<S, MR, NV>(simd, &starts, group, tiles)
     };
@@ -95,12 +97,14 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     group: &Group,
     tiles: &mut [f32],
 ) -> [[f32x16<S>; NV]; MR] {
-    let mut node = 0;
+    let (mut node, mut rest) = (0, group.pieces);
     let acc = loop {
-        let acc = chain::<S, MR, NV>(simd, starts, group, &group.leaves[node]);
-        if node + 1 == group.leaves.len() {
+        let (pieces, others) = rest.split_at(group.per_shard);
+        let acc = chain::<S, MR, NV>(simd, starts, group, pieces);
+        if others.is_empty() {
             break acc;
         }
+        rest = others;
         store(&acc, &mut tiles[node * MR * NV * LANES..], MR);
         node += 1;
     };
@@ -122,35 +126,38 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     starts: &[usize; UNITS],
     group: &Group,
-    leaf: &Option<Leaf>,
+    pieces: &[Option<Piece>],
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    let Some(Leaf { x, dy, rows }) = *leaf else { return acc };
-    let mut right = [&[][..]; NV];
-    for (v, right) in right.iter_mut().enumerate() {
-        *right = &dy[(group.panel + v) * group.apart.1..].as_chunks::<LANES>().0[..rows];
-    }
-    if MR == 1 && group.ones {
-        for (v, right) in right.iter().enumerate() {
-            for row in *right {
-                acc[0][v] += f32x16::load_array_ref(simd, row);
-            }
+    for piece in pieces {
+        let Some(Piece { x, dy, rows }) = *piece else { return acc };
+        let mut right = [&[][..]; NV];
+        for (v, right) in right.iter_mut().enumerate() {
+            *right = &dy[(group.panel + v) * group.apart.1..].as_chunks::<LANES>().0[..rows];
         }
-        return acc;
+        if MR == 1 && group.ones {
+            for (v, right) in right.iter().enumerate() {
+                for row in *right {
+                    acc[0][v] += f32x16::load_array_ref(simd, row);
+                }
+            }
+            continue;
+        }
+        let units = const { MR / unit(MR) };
+        let mut left = [&[][..]; UNITS];
+        for (left, &start) in left.iter_mut().zip(starts).take(units) {
+            *left = &x[start..].as_chunks::<LANES>().0[..rows];
+        }
+        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc);
+        for left in left.iter_mut().take(units) {
+            *left = &left[rows / AT_ONCE * AT_ONCE..];
+        }
+        for right in &mut right {
+            *right = &right[rows / AT_ONCE * AT_ONCE..];
+        }
+        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc);
     }
-    let units = const { MR / unit(MR) };
-    let mut left = [&[][..]; UNITS];
-    for (left, &start) in left.iter_mut().zip(starts).take(units) {
-        *left = &x[start..].as_chunks::<LANES>().0[..rows];
-    }
-    acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc);
-    for left in left.iter_mut().take(units) {
-        *left = &left[rows / AT_ONCE * AT_ONCE..];
-    }
-    for right in &mut right {
-        *right = &right[rows / AT_ONCE * AT_ONCE..];
-    }
-    links::<S, MR, NV, 1>(simd, &left, &right, acc)
+    acc
 }
 
 /// Rows that a turn of a chain takes: the fewer turns, the fewer operations beside the multiply-adds, whose
