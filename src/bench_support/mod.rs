@@ -13,7 +13,7 @@ use crate::aligned::Aligned;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
 use crate::simd::panels::WeightLayout;
-use crate::simd::product::{Finish, Start, product};
+use crate::simd::product::{Ends, Finish, Start, product};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
 use crate::simd::{Ahead, Fma};
@@ -70,8 +70,9 @@ impl Products {
         let x = Rows::of(&self.x, rows, layout.inputs);
         let mut y = RowsMut::of(&mut self.y, rows, layout.outputs);
         let operand = layout.forward(&self.weights);
-        let (ends, mut ahead) = ((&Start::Bias(&self.bias), &Finish::Sum), Ahead::none());
-        product(&x, &operand, &mut y, ends, &mut ahead);
+        let (start, finish) = (&Start::Bias(&self.bias), &Finish::Sum);
+        let ends = Ends { start, finish, bound: true };
+        product(&x, &operand, &mut y, ends, &mut Ahead::none());
         black_box(&mut self.y);
     }
 
@@ -81,8 +82,8 @@ impl Products {
         let dy = Rows::of(&self.y, rows, layout.outputs);
         let mut dx = RowsMut::of(&mut self.x, rows, layout.inputs);
         let operand = layout.backward(&self.transpose);
-        let (ends, mut ahead) = ((&Start::Zero, &Finish::Sum), Ahead::none());
-        product(&dy, &operand, &mut dx, ends, &mut ahead);
+        let ends = Ends { start: &Start::Zero, finish: &Finish::Sum, bound: true };
+        product(&dy, &operand, &mut dx, ends, &mut Ahead::none());
         black_box(&mut self.x);
     }
 

@@ -7,7 +7,7 @@ use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::Ahead;
 use crate::simd::panels::WeightLayout;
-use crate::simd::product::{Finish, Start, product};
+use crate::simd::product::{Ends, Finish, Start, product};
 use crate::{Error, Result};
 
 /// How a dense layer's weights are drawn; biases start at zero.
@@ -124,12 +124,13 @@ pub(crate) fn forward(
     layout: WeightLayout,
     params: &[f32],
     x: Rows,
-    (mut y, finish): (RowsMut, Finish),
+    (mut y, finish, bound): (RowsMut, Finish, bool),
     mut ahead: Ahead,
-) -> f32 {
+) -> Option<f32> {
     let (weights, bias) = params.split_at(layout.weights_len());
     let (operand, start) = (layout.forward(weights), Start::Bias(bias));
-    product(&x, &operand, &mut y, (&start, &finish), &mut ahead)
+    let ends = Ends { start: &start, finish: &finish, bound };
+    product(&x, &operand, &mut y, ends, &mut ahead)
 }
 
 /// From `y = b + x W^T`: `dx = finish(dy W)`, on the transposed weights. Returns a bound on the sizes in
@@ -138,9 +139,10 @@ pub(crate) fn backward(
     layout: WeightLayout,
     transpose: &[f32],
     dy: Rows,
-    (mut dx, finish): (RowsMut, Finish),
-) -> f32 {
-    let (operand, ends) = (layout.backward(transpose), (&Start::Zero, &finish));
+    (mut dx, finish, bound): (RowsMut, Finish, bool),
+) -> Option<f32> {
+    let operand = layout.backward(transpose);
+    let ends = Ends { start: &Start::Zero, finish: &finish, bound };
     product(&dy, &operand, &mut dx, ends, &mut Ahead::none())
 }
 

@@ -145,6 +145,7 @@ impl<'a> Forward<'a> {
             transpose: &[],
             seed: 0,
             epoch: 0,
+            bound: false,
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Pass<'a> {
     pub transpose: &'a [f32],
     pub seed: u64,
     pub epoch: u64,
+    /// Whether products are to bound what they store.
+    pub bound: bool,
 }
 
 impl Block {
@@ -154,9 +156,9 @@ impl Block {
                 Kind::Dense(_) => {
                     let ahead = ahead.take().unwrap_or_else(Ahead::none);
                     let relu = pass.plan.relu_after(index);
-                    let y = (y, if relu { Finish::Relu } else { Finish::Sum });
-                    let bound = dense::forward(layer.layout(), params, x, y, ahead);
-                    self.value_bounds[op.y] = Some(bound);
+                    let finish = if relu { Finish::Relu } else { Finish::Sum };
+                    let y = (y, finish, pass.bound);
+                    self.value_bounds[op.y] = dense::forward(layer.layout(), params, x, y, ahead);
                 }
                 Kind::Activation(activation) => activation.forward(x, y),
                 Kind::Dropout(dropout) => {
@@ -224,8 +226,8 @@ impl Block {
                         Some(slope) => Finish::Gradient(slope, x),
                         None => Finish::Sum,
                     };
-                    let dx = (dx, finish);
-                    *bound = Some(dense::backward(layer.layout(), transpose, dy, dx));
+                    let dx = (dx, finish, pass.bound);
+                    *bound = dense::backward(layer.layout(), transpose, dy, dx);
                 }
                 Kind::LayerNorm(_) => {
                     layer_norm::backward(params, x, &self.kept[index], dy, dx);
@@ -328,7 +330,15 @@ mod tests {
         let plan = Plan::new(&model.layers, model.layers.len() - 1, true);
         let transpose = vec![0.01; model.layers.last().unwrap().transpose.end];
         let (layers, params) = (&model.layers[..], &model.params[..]);
-        let pass = Pass { layers, plan: &plan, params, transpose: &transpose, seed: 1, epoch: 1 };
+        let pass = Pass {
+            layers,
+            plan: &plan,
+            params,
+            transpose: &transpose,
+            seed: 1,
+            epoch: 1,
+            bound: true,
+        };
         let mut block = Block::default();
         block.reserve(&plan, 40, Some(data.targets().shape()), true);
         block.gather(&data, &(0..40).collect::<Vec<_>>());

@@ -237,13 +237,13 @@ impl Stepper {
             transpose: &self.transpose,
             seed: input.seed,
             epoch: input.epoch,
+            bound: !self.in_memory(input.clip),
         };
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let cut = &self.cut;
         let rows = input.rows.iter().map(|&row| row as usize);
         let normalizer = input.loss.normalizer(input.data.targets(), rows);
         let scale = (1.0 / normalizer) as f32;
-        let bound = !self.exact;
         each_block(blocks, 0, self.fork, &|index, block| {
             let rows = cut.blocks[index].clone();
             let first = input.first_row + rows.start as u64;
@@ -253,7 +253,7 @@ impl Stepper {
             timer.time(Phase::Forward, || block.forward(&pass, first, ahead));
             timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
             timer.time(Phase::Backward, || block.backward(&pass));
-            if bound {
+            if pass.bound {
                 timer.time(Phase::Measure, || block.measure(&pass));
             }
         });

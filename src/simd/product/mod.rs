@@ -21,9 +21,17 @@ const NEAR: usize = 32 << 10;
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
+/// What the chains of a product begin with, what becomes of their sums, and whether to bound these.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends<'e> {
+    pub start: &'e Start<'e>,
+    pub finish: &'e Finish<'e>,
+    pub bound: bool,
+}
+
 /// Writes `c = finish(start + a b)`: every element is one chain of fused multiply-adds in index order.
-/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for. Returns a
-/// bound on the absolute values in `c`, infinity where one is infinite or NaN.
+/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for. Returns, if
+/// wanted, a bound on the absolute values in `c`, infinity where one is infinite or NaN.
 ///
 /// # Shapes
 /// a: B x K, b: K x N, c and the rows of `finish`: B x N.
@@ -32,9 +40,9 @@ pub(crate) fn product(
     a: &Rows,
     b: &Operand,
     c: &mut RowsMut,
-    ends: (&Start, &Finish),
+    ends: Ends,
     ahead: &mut Ahead,
-) -> f32 {
+) -> Option<f32> {
     dispatch!(simd => product_at(simd, a, b, c, ends, ahead))
 }
 
@@ -44,12 +52,12 @@ fn product_at<S: Registers>(
     a: &Rows,
     b: &Operand,
     c: &mut RowsMut,
-    (start, finish): (&Start, &Finish),
+    Ends { start, finish, bound }: Ends,
     ahead: &mut Ahead,
-) -> f32 {
+) -> Option<f32> {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
     let far = b.len() > NEAR || !ahead.is_done();
-    let mut beside = Beside { ahead, largest: [0; LANES] };
+    let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
         let place = Place { b, pieces: 0..b.pieces(), start, finish, far };
         columns(simd, a, &place, c, &mut beside);
@@ -212,10 +220,10 @@ mod tests {
             let mut dx = vec![f32::NAN; rows_len(rows, inputs)];
             let start = Start::Bias(&padded_bias);
             dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), (&start, &Finish::Sum),
+                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), Ends { start: &start, finish: &Finish::Sum, bound: true },
                 &mut Ahead::none()));
             dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), (&Start::Zero, &Finish::Sum),
+                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), Ends { start: &Start::Zero, finish: &Finish::Sum, bound: false },
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
             let [x, dx] = [&x, &dx].map(|v| Rows::of(v, rows, inputs).to_vec());
             let [y, dy] = [&y, &dy].map(|v| Rows::of(v, rows, outputs).to_vec());
@@ -253,10 +261,11 @@ mod tests {
                     let mut y = vec![0.0; rows_len(rows, outputs)];
                     let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
                         &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs),
-                        (&Start::Bias(&bias), &finish), &mut Ahead::none()));
+                        Ends { start: &Start::Bias(&bias), finish: &finish, bound: true }, &mut Ahead::none()));
                     (Rows::of(&y, rows, outputs).to_vec(), bound)
                 };
                 let (sums, bound) = run(Finish::Sum);
+                let bound = bound.unwrap();
                 assert!(bound >= largest(&sums) && bound <= 2.0 * largest(&sums));
                 let (positive, _) = run(Finish::Relu);
                 let (masked, _) = run(Finish::Gradient(Slope::Relu, before));
@@ -279,8 +288,8 @@ mod tests {
         for level in levels() {
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, 2, 3),
                 &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20),
-                (&Start::Zero, &Finish::Sum), &mut Ahead::none()));
-            assert_eq!(bound, f32::INFINITY);
+                Ends { start: &Start::Zero, finish: &Finish::Sum, bound: true }, &mut Ahead::none()));
+            assert_eq!(bound, Some(f32::INFINITY));
         }
     }
 

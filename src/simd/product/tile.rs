@@ -60,15 +60,15 @@ impl<'a> Finish<'a> {
 pub(super) struct Beside<'r, 'a> {
     /// What is asked for meanwhile.
     pub ahead: &'r mut Ahead<'a>,
-    /// The bits of the largest sizes that were stored.
-    pub largest: [u32; LANES],
+    /// The bits of the largest sizes that were stored, where they are asked for.
+    pub largest: Option<[u32; LANES]>,
 }
 
 impl Beside<'_, '_> {
-    /// What no stored value's size exceeds.
-    pub fn bound(&self) -> f32 {
-        let most = self.largest.iter().fold(0, |most, &bits| bits.max(most));
-        f32::from_bits(most.min(f32::INFINITY.to_bits()))
+    /// What no stored value's size exceeds, where it is asked for.
+    pub fn bound(&self) -> Option<f32> {
+        let most = self.largest?.into_iter().fold(0, u32::max);
+        Some(f32::from_bits(most.min(f32::INFINITY.to_bits())))
     }
 }
 
@@ -135,15 +135,19 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
         start = piece.end;
     }
     let acc = finished(simd, place, first, acc);
-    let mut largest = u32x16::load_array_ref(simd, &beside.largest);
     for v in 0..NV {
         let to = &mut c.data[(place.panel + v) * c.panel + first * LANES..];
         for (acc, to) in acc.iter().zip(&mut to.as_chunks_mut::<LANES>().0[..MR]) {
-            largest = largest.max(acc[v].abs().bitcast::<u32x16<S>>());
             acc[v].store_array(to);
         }
     }
-    largest.store_array(&mut beside.largest);
+    if let Some(sizes) = &mut beside.largest {
+        let mut largest = u32x16::load_array_ref(simd, sizes);
+        for acc in acc.as_flattened() {
+            largest = largest.max(acc.abs().bitcast::<u32x16<S>>());
+        }
+        largest.store_array(sizes);
+    }
 }
 
 /// What the sums of a tile start from.
