@@ -89,14 +89,16 @@ fn runs(threads: usize) {
     }
 }
 
-/// Shards whose rows are copied to tiles, but those of each epoch's short last batch.
+/// Long shards, and one that lies in several blocks, but those of each epoch's short last batch.
 fn long_shards(threads: usize) {
     let builder = Sequential::builder(70).dense(80, Activation::Relu);
     let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
     let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(120);
-    let config = config.shards(2).exact_threads(threads);
-    let epochs = epochs(&model, &classes(150, 70, 3, 1), &config, 40);
-    assert_none(&epochs[2..], 2 * 37, threads, "long shards");
+    let config = config.exact_threads(threads);
+    for (name, config) in [("long shards", config.clone().shards(2)), ("a shard", config)] {
+        let epochs = epochs(&model, &classes(150, 70, 3, 1), &config, 40);
+        assert_none(&epochs[2..], 2 * 37, threads, name);
+    }
 }
 
 fn steps(threads: usize) {

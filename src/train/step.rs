@@ -14,7 +14,7 @@ use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::{Cut, Cutting};
 use super::update::{
-    Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_only,
+    Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_all, update_only,
 };
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape};
@@ -283,58 +283,68 @@ impl Stepper {
         in_memory: bool,
         timer: &impl Timer,
     ) -> Result<Option<f64>, NotFinite> {
-        let grain = self.grain(self.fork.workers);
         let size = if self.wants_squares(input.clip) { Size::Squares } else { Size::Largest };
-        let batch = Batch {
-            layers: &model.layers,
-            plan: &self.plan,
-            blocks: &self.blocks,
-            cut: &self.cut,
-            transposed: &self.transposed,
-        };
-        if in_memory {
-            self.grads.grow(model.params.len());
-        }
-        let grads = if in_memory { &mut self.grads[..] } else { &mut [] };
-        let [a, b, c] = &mut self.slots;
-        let mut part = Part {
-            params: &mut model.params,
-            transpose: &mut self.transpose,
-            slots: [a, b, c],
-            grads,
-            sizes: &mut self.sizes,
-        };
+        let number = self.steps + 1;
+        let SecondHalf { units, batch, mut part, share } = self.second_half(model, in_memory);
         let mut sum = None;
         if in_memory {
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Reduce, || gradient_only(&batch, unit, part, size));
             };
-            each(&self.units, part.reborrow(), (grain, self.fork), &f);
+            each(units, part.reborrow(), share, &f);
             sum = Some(part.sizes.iter().sum::<f64>()).filter(|sum| sum.is_finite());
             sum.ok_or(NotFinite("a gradient"))?;
         }
         let squares = sum.filter(|_| size == Size::Squares);
         let grad = input.clip.scale(squares.unwrap_or(0.0));
-        let step = input.optimizer.prepare(self.steps + 1, input.lr, grad);
+        let step = input.optimizer.prepare(number, input.lr, grad);
         if !in_memory {
-            let f = |unit: &Unit, part: Part| fused(&batch, &step, unit, part, timer);
-            each(&self.units, part, (grain, self.fork), &f);
-        } else if self.fork.workers == 1 {
-            timer.time(Phase::Update, || {
-                step.update(part.params, part.grads, part.slots);
-                for unit in &self.units {
-                    let transpose = &mut part.transpose[unit.transpose.clone()];
-                    batch.transpose(unit, &part.params[unit.params.clone()], transpose);
-                }
-            });
+            each(units, part, share, &|unit, part| fused(&batch, &step, unit, part, timer));
+        } else if share.1.workers == 1 {
+            timer.time(Phase::Update, || update_all(&batch, &step, units, part));
         } else {
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Update, || update_only(&batch, &step, unit, part));
             };
-            each(&self.units, part, (grain, self.fork), &f);
+            each(units, part, share, &f);
         }
         Ok(squares)
     }
+
+    /// Room for gradients is there where they go through memory.
+    fn second_half<'a>(&'a mut self, model: &'a mut Sequential, in_memory: bool) -> SecondHalf<'a> {
+        let share = (self.grain(self.fork.workers), self.fork);
+        if in_memory {
+            self.grads.grow(model.params.len());
+        }
+        let [a, b, c] = &mut self.slots;
+        SecondHalf {
+            units: &self.units,
+            batch: Batch {
+                layers: &model.layers,
+                plan: &self.plan,
+                blocks: &self.blocks,
+                cut: &self.cut,
+                transposed: &self.transposed,
+            },
+            part: Part {
+                params: &mut model.params,
+                transpose: &mut self.transpose,
+                slots: [a, b, c],
+                grads: if in_memory { &mut self.grads[..] } else { &mut [] },
+                sizes: &mut self.sizes,
+            },
+            share,
+        }
+    }
+}
+
+/// What the second half of a step works on, and how that is shared out.
+struct SecondHalf<'a> {
+    units: &'a [Unit],
+    batch: Batch<'a>,
+    part: Part<'a>,
+    share: (usize, Fork),
 }
 
 /// Sets the values of a state buffer but not its padding, which stays zero.

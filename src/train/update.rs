@@ -311,3 +311,12 @@ pub(crate) fn update_only(batch: &Batch, step: &Step, unit: &Unit, part: Part) {
     step.update(part.params, part.grads, part.slots);
     batch.transpose(unit, part.params, part.transpose);
 }
+
+/// The same for all units at once: one pass over the parameters, and then their transposes.
+pub(crate) fn update_all(batch: &Batch, step: &Step, units: &[Unit], part: Part) {
+    step.update(part.params, part.grads, part.slots);
+    for unit in units {
+        let transpose = &mut part.transpose[unit.transpose.clone()];
+        batch.transpose(unit, &part.params[unit.params.clone()], transpose);
+    }
+}
