@@ -182,11 +182,15 @@ fn another_run_is_refused_and_the_field_named() {
     let resume = |config: TrainConfig| config.checkpoint(checkpoint.clone().resume(true));
     let mut other = Sequential::builder(7).dense(3, Activation::Softmax).build(2).unwrap();
     let fewer = data().select(&(0..100).collect::<Vec<_>>()).unwrap();
-    let cases: [(Result<()>, &str); 7] = [
+    let cases: [(Result<()>, &str); 8] = [
         (train(&mut model(), &data(), again), "resume(true)"),
         (train(&mut model(), &data(), resume(base.clone().seed(5))), "`seed`"),
         (train(&mut model(), &data(), resume(base.clone().batch_size(31))), "`batch_size`"),
         (train(&mut model(), &data(), resume(config(Sgd::new(0.1)))), "`optimizer`"),
+        (
+            train(&mut model(), &data(), resume(base.clone().shards(2))),
+            "`shards` expected none set",
+        ),
         (train(&mut model(), &fewer, resume(base.clone())), "rows of the data"),
         (train(&mut other, &data(), resume(base.clone())), "model"),
         (train(&mut model(), &data(), base.checkpoint(Checkpoint::new("x").keep(0))), "`keep`"),

@@ -90,7 +90,7 @@ fn the_table_follows_from_the_readings() {
     };
     let table = lines("table.csv");
     assert_eq!(table.len(), WORKLOADS.len() * (2 + 2 * THREADS.len()));
-    let mut peaks: BTreeMap<String, f64> = BTreeMap::new();
+    let (mut peaks, mut traffic) = (BTreeMap::new(), BTreeMap::new());
     for line in &table {
         let [workload, scaling, threads] = key(line);
         let (seconds, n) = (median(&workload, &scaling, &threads), number(line, "threads"));
@@ -110,9 +110,13 @@ fn the_table_follows_from_the_readings() {
         }
         // One peak for each number of threads. How large the shares are is up to what else runs meanwhile.
         let peak = number(line, "gflops") / number(line, "share_of_peak");
-        let first = *peaks.entry(line["threads"].clone()).or_insert(peak);
+        let first: f64 = *peaks.entry(line["threads"].clone()).or_insert(peak);
         assert!(peak > 0.0 && (peak / first - 1.0).abs() < 1e-9, "{line:?}: {first}");
-        assert!(number(line, "share_of_memory") >= 0.0, "{line:?}");
+        // A step's bytes at the bandwidth of so many threads take as long whatever the scaling is called.
+        let bytes = number(line, "share_of_memory") * seconds;
+        let step = ["workload", "batch", "threads"].map(|column| line[column].clone());
+        let first: f64 = *traffic.entry(step).or_insert(bytes);
+        assert!(bytes >= 0.0 && (bytes - first).abs() <= 1e-9 * first, "{line:?}: {first}");
     }
 }
 

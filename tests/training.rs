@@ -46,6 +46,26 @@ fn the_loss_threshold_stops_after_the_first_epoch_that_reaches_it() {
     assert!(before.iter().all(|report| report.loss > 0.01));
 }
 
+#[test]
+fn the_history_tells_how_many_shards_a_full_batch_had() {
+    let data = classes(300, 3, 2, 1);
+    let shards = |batch: usize, configured: Option<usize>, threads: usize| {
+        let builder = Sequential::builder(3).dense(2, Activation::Softmax);
+        let config = TrainConfig::new(CrossEntropy::default(), Sgd::new(0.1)).batch_size(batch);
+        let config = match configured {
+            Some(shards) => config.shards(shards),
+            None => config,
+        };
+        let config = config.epochs(1).exact_threads(threads);
+        train_parallel(&mut builder.build(1).unwrap(), &data, &config).unwrap().shards
+    };
+    for threads in [1, 4] {
+        let found = [(32, None), (130, None), (1000, None), (33, Some(16)), (130, Some(5))]
+            .map(|(batch, configured)| shards(batch, configured, threads));
+        assert_eq!(found, [1, 2, 4, 2, 5]);
+    }
+}
+
 /// The training set draws the slope to 1; on its way it passes 0.3, the best for the validation set.
 fn past_the_best(stopping: EarlyStopping, epochs: usize) -> (Sequential, unisono::History) {
     let mut model = line();

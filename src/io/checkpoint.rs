@@ -281,6 +281,10 @@ impl RunState {
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {
+                let [saved, now] = [saved, now].map(|value| match value.is_null() {
+                    true => "none set".to_owned(),
+                    false => value.to_string(),
+                });
                 let problem = format!("expected {saved}, as in the checkpoint, found {now}");
                 return Err(Error::config(field, problem));
             }

@@ -216,7 +216,9 @@ impl TrainConfig {
         };
         positive("epochs", self.epochs)?;
         positive("batch_size", self.batch_size)?;
-        positive("shards", self.shards.unwrap_or(1))?;
+        if let Some(shards) = self.shards {
+            positive("shards", shards)?;
+        }
         if let Threads::AtMost(n) | Threads::Exactly(n) = self.threads {
             positive("threads", n)?;
             if n > MOST_THREADS {

@@ -9,9 +9,9 @@ use crate::simd::weight_grad::PIECES;
 const FEWEST_ROWS: usize = 16;
 
 /// Rows of a shard where nothing else is configured, and most shards then. Each shard begins the chains of
-/// the weight gradient anew and adds its sums to the tree: with 64 rows instead of 16, 8-64-64-4,
-/// 784-128-10, 54-256-256-256-7 and 784-512-512-10 trained 1.06 to 1.075 times as fast on one thread, and
-/// with 128 at most 0.03 more (Granite Rapids).
+/// the weight gradient anew and adds its sums to the tree: with 64 rows instead of 16, 784-128-10 trained 1.07
+/// times as fast on one thread, 784-512-512-10 1.06, 8-64-64-4 1.02 to 1.075 and 54-256-256-256-7 0.98 to 1.06,
+/// and with 128 up to 0.03 faster still (Granite Rapids, medians of four to six pairs).
 const ROWS_PER_SHARD: usize = 64;
 const SHARDS: usize = 16;
 

@@ -218,13 +218,17 @@ mod tests {
         for level in levels() {
             let mut y = vec![f32::NAN; rows_len(rows, outputs)];
             let mut dx = vec![f32::NAN; rows_len(rows, inputs)];
-            let start = Start::Bias(&padded_bias);
-            dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), Ends { start: &start, finish: &Finish::Sum, bound: true },
+            let (start, finish) = (&Start::Bias(&padded_bias), &Finish::Sum);
+            let forward = Ends { start, finish, bound: true };
+            let backward = Ends { start: &Start::Zero, finish, bound: false };
+            let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
+                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), forward,
                 &mut Ahead::none()));
-            dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), Ends { start: &Start::Zero, finish: &Finish::Sum, bound: false },
+            assert!(bound.is_some());
+            let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
+                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), backward,
                 &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
+            assert!(bound.is_none());
             let [x, dx] = [&x, &dx].map(|v| Rows::of(v, rows, inputs).to_vec());
             let [y, dy] = [&y, &dy].map(|v| Rows::of(v, rows, outputs).to_vec());
             for r in 0..rows {
@@ -259,9 +263,10 @@ mod tests {
             for level in levels() {
                 let run = |finish| {
                     let mut y = vec![0.0; rows_len(rows, outputs)];
+                    let ends = Ends { start: &Start::Bias(&bias), finish: &finish, bound: true };
                     let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
-                        &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs),
-                        Ends { start: &Start::Bias(&bias), finish: &finish, bound: true }, &mut Ahead::none()));
+                        &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), ends,
+                        &mut Ahead::none()));
                     (Rows::of(&y, rows, outputs).to_vec(), bound)
                 };
                 let (sums, bound) = run(Finish::Sum);
@@ -285,10 +290,10 @@ mod tests {
         let x = reference::in_panels(&[0.5, -1.0, 0.1, 0.2, f32::MAX, 0.7], 3, f32::NAN);
         let weights = vec![2.0; layout.weights_len()];
         let mut y = vec![0.0; rows_len(2, 20)];
+        let ends = Ends { start: &Start::Zero, finish: &Finish::Sum, bound: true };
         for level in levels() {
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, 2, 3),
-                &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20),
-                Ends { start: &Start::Zero, finish: &Finish::Sum, bound: true }, &mut Ahead::none()));
+                &layout.forward(&weights), &mut RowsMut::of(&mut y, 2, 20), ends, &mut Ahead::none()));
             assert_eq!(bound, Some(f32::INFINITY));
         }
     }

@@ -135,13 +135,26 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
         start = piece.end;
     }
     let acc = finished(simd, place, first, acc);
+    stored(simd, place.panel, first, acc, c, &mut beside.largest);
+}
+
+/// Writes a tile whose first row is `first`; its sizes go into `largest`, where they are asked for.
+#[inline(always)]
+fn stored<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    panel: usize,
+    first: usize,
+    acc: [[f32x16<S>; NV]; MR],
+    c: &mut RowsMut,
+    largest: &mut Option<[u32; LANES]>,
+) {
     for v in 0..NV {
-        let to = &mut c.data[(place.panel + v) * c.panel + first * LANES..];
+        let to = &mut c.data[(panel + v) * c.panel + first * LANES..];
         for (acc, to) in acc.iter().zip(&mut to.as_chunks_mut::<LANES>().0[..MR]) {
             acc[v].store_array(to);
         }
     }
-    if let Some(sizes) = &mut beside.largest {
+    if let Some(sizes) = largest {
         let mut largest = u32x16::load_array_ref(simd, sizes);
         for acc in acc.as_flattened() {
             largest = largest.max(acc.abs().bitcast::<u32x16<S>>());
