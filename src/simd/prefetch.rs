@@ -2,13 +2,25 @@
 
 use crate::rows::LANES;
 
+/// The second cache, for processors that let a program choose.
+const SECOND: i32 = 1;
+
 /// Asks for the cache line of a value to be brought into the second cache; changes nothing else.
 #[inline(always)]
 pub(crate) fn prefetch<T>(value: &T) {
+    // The same instruction, whose address the compiler makes part of it: `branches` computes it before.
     #[cfg(target_arch = "x86_64")]
     safe_arch::prefetch_t1(value);
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    branches::prefetch_read_data::<_, SECOND>(value);
+}
+
+/// The same for a value that other cores hold and this one will write: they give up their copies meanwhile, and
+/// the first write need not wait for it. On two threads 784-512-512-10 trained 1.13 times as fast by it and
+/// 54-256-256-256-7 1.065 times (Granite Rapids).
+#[inline(always)]
+fn prefetch_to_write<T>(value: &T) {
+    branches::prefetch_write_data::<_, SECOND>(value);
 }
 
 /// Two cache lines of values, which are asked for together.
@@ -19,21 +31,6 @@ pub(crate) type Pair = [f32; 2 * LANES];
 pub(crate) fn prefetch_pair(pair: &Pair) {
     prefetch(&pair[0]);
     prefetch(&pair[LANES]);
-}
-
-/// Asks for both lines, which other cores hold and this one will write: where the program was built for
-/// processors that know how (`-C target-cpu=native`), other cores give up their copies meanwhile, and the
-/// first write need not wait for it. On two cores 784-128-10 trained 1.05 times as fast by it,
-/// 784-512-512-10 1.03 (Zen 5).
-#[inline(always)]
-fn prefetch_pair_to_write(pair: &Pair) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        safe_arch::prefetch_et1(&pair[0]);
-        safe_arch::prefetch_et1(&pair[LANES]);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    prefetch_pair(pair);
 }
 
 /// Pairs of lines that are asked for in the course of a loop, some a turn: a core waits for some 16 lines
@@ -119,7 +116,7 @@ impl<'a> Ahead<'a> {
     pub fn ask(&mut self, most: usize) {
         let pairs = self.take(most);
         if self.to_write {
-            pairs.iter().for_each(prefetch_pair_to_write);
+            pairs.as_flattened().iter().step_by(LANES).for_each(prefetch_to_write);
         } else {
             pairs.iter().for_each(prefetch_pair);
         }

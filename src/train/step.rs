@@ -159,6 +159,7 @@ impl Stepper {
             blocks: &[],
             cut: &self.cut,
             transposed: &self.transposed,
+            shared: false,
         };
         for unit in &self.units {
             let transpose = &mut self.transpose[unit.transpose.clone()];
@@ -326,6 +327,7 @@ impl Stepper {
                 blocks: &self.blocks,
                 cut: &self.cut,
                 transposed: &self.transposed,
+                shared: self.fork.workers > 1,
             },
             part: Part {
                 params: &mut model.params,

@@ -73,6 +73,8 @@ pub(crate) struct Batch<'a> {
     pub cut: &'a Cut,
     /// The ops whose input needs a gradient, and so the transposed weights.
     pub transposed: &'a [bool],
+    /// Whether several cores work on it.
+    pub shared: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -283,7 +285,8 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
         timer.time(Phase::Reduce, || {
             let [a, b, c] = &part.slots;
             // Every core has just read all parameters, the state is this one's own.
-            let (params, transpose) = ((&*part.params, true), (&*part.transpose, true));
+            let (params, transpose) =
+                ((&*part.params, batch.shared), (&*part.transpose, batch.shared));
             let slices = [params, (a, false), (b, false), (c, false), transpose];
             let mut ahead = Ahead::slices(slices);
             batch.gradient(unit, part.params, &mut ahead, (scratch, grads));
