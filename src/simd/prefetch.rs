@@ -37,17 +37,36 @@ pub(crate) fn prefetch_pair(pair: &Pair) {
 /// at once, and a burst of more holds up what it loads itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace<'a> {
-    pub pairs: &'a [Pair],
-    pub at_once: usize,
+    pairs: &'a [Pair],
+    at_once: usize,
+    /// Whether other cores hold them, and they will be written.
+    to_write: bool,
 }
 
 impl<'a> Pace<'a> {
+    /// Pairs that will be read, so many in a turn.
+    #[inline(always)]
+    pub fn reading(pairs: &'a [Pair], at_once: usize) -> Self {
+        Self { pairs, at_once, to_write: false }
+    }
+
     /// The pairs of the next turn.
     #[inline(always)]
     pub fn take(&mut self) -> &'a [Pair] {
         let (now, later) = self.pairs.split_at(self.at_once.min(self.pairs.len()));
         self.pairs = later;
         now
+    }
+
+    /// Asks for those of the next turn.
+    #[inline(always)]
+    pub fn ask(&mut self) {
+        let pairs = self.take();
+        if self.to_write {
+            pairs.as_flattened().iter().step_by(LANES).for_each(prefetch_to_write);
+        } else {
+            pairs.iter().for_each(prefetch_pair);
+        }
     }
 }
 
@@ -111,15 +130,11 @@ impl<'a> Ahead<'a> {
         pairs
     }
 
-    /// Asks for up to `most` pairs of lines of what comes next.
+    /// Takes up to `most` pairs of lines of what comes next, to be asked for in so many turns.
     #[inline(always)]
-    pub fn ask(&mut self, most: usize) {
+    pub fn pace(&mut self, most: usize, turns: usize) -> Pace<'a> {
         let pairs = self.take(most);
-        if self.to_write {
-            pairs.as_flattened().iter().step_by(LANES).for_each(prefetch_to_write);
-        } else {
-            pairs.iter().for_each(prefetch_pair);
-        }
+        Pace { pairs, at_once: most.div_ceil(turns.max(1)), to_write: self.to_write }
     }
 
     /// Pairs of lines that are left of slices.

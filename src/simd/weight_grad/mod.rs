@@ -7,7 +7,7 @@ use std::ops::Range;
 
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
-use self::tile::{Group, NODES, Room, SHORT, tile};
+use self::tile::{AT_ONCE, Group, NODES, Room, SHORT, is_tall, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use crate::rows::{LANES, Rows};
 use crate::simd::{Ahead, Registers, dispatch};
@@ -173,15 +173,24 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         panel: usize,
         mut room: Room,
     ) -> usize {
-        let tiles = self.inputs.div_ceil(MR) * self.shards.groups();
+        let (groups, apart, per_shard) =
+            (self.shards.groups(), self.shards.apart, self.shards.pieces);
+        let tiles = self.inputs.div_ceil(MR) * groups;
         let pairs = room.ahead.pairs().div_ceil(tiles);
-        for index in 0..self.shards.groups() {
+        for index in 0..groups {
+            let pieces = self.shards.group(index);
+            let turns = if const { is_tall(MR, NV) } {
+                pieces.iter().flatten().map(|piece| piece.rows / AT_ONCE).sum()
+            } else {
+                1
+            };
             let group = Group {
                 index,
-                last: index + 1 == self.shards.groups(),
-                apart: self.shards.apart,
-                per_shard: self.shards.pieces,
-                pieces: self.shards.group(index),
+                turns,
+                last: index + 1 == groups,
+                apart,
+                per_shard,
+                pieces,
                 ones: self.ones,
                 input: self.input,
                 panel: self.output / LANES + panel,

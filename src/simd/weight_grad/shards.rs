@@ -7,10 +7,10 @@ use crate::rows::Rows;
 pub(crate) const PIECES: usize = NODES;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
-/// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 16 shards
-/// 64 rows did 0.02 to 0.03 of the peak better than 128 while they lay in rows (Zen 5, AVX-512); in panels
-/// 128 did as well or 0.02 better, and 256 did worse (Granite Rapids).
-const GROUP_ROWS: usize = 64;
+/// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 4 shards 128 rows ran
+/// at 0.90 of the peak, 64 at 0.88 (AVX2: 0.90 and 0.86), over 16 shards at 0.79 and 0.77; 256 did worse
+/// (Granite Rapids).
+const GROUP_ROWS: usize = 128;
 
 /// Rows of a shard that lie together: all of them, or one of its pieces.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +66,9 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         ((self.count - 1) >> self.at_once) + 1
     }
 
-    /// Whether each group is one shard of at least so many rows.
+    /// Whether each group is one shard or two, of at least so many rows.
     pub fn long(&self, rows: usize) -> bool {
-        self.at_once == 0 && self.rows >= rows
+        self.at_once <= 1 && self.rows >= rows
     }
 
     /// The pieces of the shards of group `index`, in order.

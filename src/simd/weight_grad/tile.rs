@@ -5,12 +5,16 @@ use fearless_simd::{SimdBase, f32x16};
 use super::TALL;
 use super::shards::Piece;
 use crate::rows::LANES;
-use crate::simd::Ahead;
-use crate::simd::Fma;
-use crate::simd::Registers;
+use crate::simd::prefetch::Pace;
+use crate::simd::{Ahead, Fma, Registers};
 
-/// Most registers of sums of a tile over several shards; only the tallest tile has more, for one shard.
+/// Most registers of sums of a tile over many shards; only the tallest tile has more, for one shard or two.
 pub(super) const SHORT: usize = 16;
+
+/// Whether a tile of so many inputs and panels has more registers than that.
+pub(super) const fn is_tall(height: usize, panels: usize) -> bool {
+    height * panels > SHORT
+}
 
 /// Most nodes that a tile adds up.
 pub(super) const NODES: usize = 8;
@@ -48,8 +52,9 @@ pub(super) struct Group<'a, 'l> {
     /// The block's first input and the strip's first panel of outputs.
     pub input: usize,
     pub panel: usize,
-    /// Pairs of lines that each tile asks for.
+    /// Pairs of lines that each tile asks for, and in how many turns.
     pub pairs: usize,
+    pub turns: usize,
 }
 
 /// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l groups waits in level l of
@@ -62,17 +67,18 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, ahead } = room;
-    ahead.ask(group.pairs);
+    let mut pace = ahead.pace(group.pairs, group.turns);
     let unit = const { unit(MR) };
     let mut starts = [0; UNITS];
     for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
         let input = group.input + i + u * unit;
         *start = input / LANES * group.apart.0 + input % LANES;
     }
-    let mut acc = if const { MR * NV > SHORT } {
-        chain::<S, MR, NV>(simd, &starts, group, group.pieces)
+    let mut acc = if const { is_tall(MR, NV) } {
+        sum_of_two::<S, MR, NV>(simd, &starts, group, tiles, &mut pace)
     } else {
-        group_sum::<S, MR, NV>(simd, &starts, group, tiles)
+        pace.ask();
+        group_sum::<S, MR, NV>(simd, &starts, group, tiles, &mut pace)
     };
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
@@ -89,6 +95,33 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     }
 }
 
+/// The sum over one shard or two.
+#[inline(always)]
+fn sum_of_two<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    starts: &[usize; UNITS],
+    group: &Group,
+    tiles: &mut [f32],
+    pace: &mut Pace,
+) -> [[f32x16<S>; NV]; MR] {
+    let mut rest = group.pieces;
+    let mut several = false;
+    let mut acc = loop {
+        let (pieces, others) = rest.split_at(group.per_shard);
+        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, pace);
+        if others.is_empty() {
+            break acc;
+        }
+        rest = others;
+        store(&acc, tiles, MR);
+        several = true;
+    };
+    if several {
+        add(simd, &mut acc, tiles, MR);
+    }
+    acc
+}
+
 /// The tree over the shards of a group.
 #[inline(always)]
 fn group_sum<S: Registers, const MR: usize, const NV: usize>(
@@ -96,11 +129,12 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     starts: &[usize; UNITS],
     group: &Group,
     tiles: &mut [f32],
+    pace: &mut Pace,
 ) -> [[f32x16<S>; NV]; MR] {
     let (mut node, mut rest) = (0, group.pieces);
     let acc = loop {
         let (pieces, others) = rest.split_at(group.per_shard);
-        let acc = chain::<S, MR, NV>(simd, starts, group, pieces);
+        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, pace);
         if others.is_empty() {
             break acc;
         }
@@ -120,13 +154,16 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     }
 }
 
-/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile.
+/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. A tall tile asks for
+/// memory meanwhile: all at its beginning, that held up its own loads, and 784-128-10 trained at 0.96 of the
+/// speed, 54-256-256-256-7 and 784-512-512-10 at 0.98 (Granite Rapids). A short tile's chains end too soon.
 #[inline(always)]
 fn chain<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     starts: &[usize; UNITS],
     group: &Group,
     pieces: &[Option<Piece>],
+    pace: &mut Pace,
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
     for piece in pieces {
@@ -148,21 +185,21 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
         for (left, &start) in left.iter_mut().zip(starts).take(units) {
             *left = &x[start..].as_chunks::<LANES>().0[..rows];
         }
-        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc);
+        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc, pace);
         for left in left.iter_mut().take(units) {
             *left = &left[rows / AT_ONCE * AT_ONCE..];
         }
         for right in &mut right {
             *right = &right[rows / AT_ONCE * AT_ONCE..];
         }
-        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc);
+        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc, pace);
     }
     acc
 }
 
 /// Rows that a turn of a chain takes: the fewer turns, the fewer operations beside the multiply-adds, whose
 /// ports they take.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// `acc` and the products of rows, N at a time as far as they go.
 #[inline(always)]
@@ -171,6 +208,7 @@ fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
     left: &[&[[f32; LANES]]; UNITS],
     right: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
+    pace: &mut Pace,
 ) -> [[f32x16<S>; NV]; MR] {
     let unit = const { unit(MR) };
     let turns = right[0].len() / N;
@@ -182,6 +220,9 @@ fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
         *rights = &right.as_chunks::<N>().0[..turns];
     }
     for t in 0..turns {
+        if const { is_tall(MR, NV) && N == AT_ONCE } {
+            pace.ask();
+        }
         for k in 0..N {
             let mut lanes = [f32x16::splat(simd, 0.0); NV];
             for v in 0..NV {
