@@ -58,13 +58,15 @@ def read_options():
     return options
 
 
-def build(folder, *what):
-    """Builds a program for this machine's processor, as other peers' kernels are, and returns where it
-    lies. RUSTFLAGS from outside take the place of ours."""
+def build(folder, *what, native=False):
+    """Builds a program and returns where it lies; a native one for this machine's processor, as other
+    peers' kernels are, unless RUSTFLAGS come from outside."""
     command = ["cargo", "build", "--release", *what]
-    command += ["--target-dir", str(ROOT / "target" / "native")]
     command += ["--message-format", "json-render-diagnostics"]
-    environment = {"RUSTFLAGS": "-C target-cpu=native", **os.environ}
+    environment = dict(os.environ)
+    if native:
+        command += ["--target-dir", str(ROOT / "target" / "native")]
+        environment.setdefault("RUSTFLAGS", "-C target-cpu=native")
     output = subprocess.run(
         command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -222,7 +224,7 @@ def main():
     options = read_options()
     program = build(ROOT, "--example", "throughput", "--package", "unisono")
     scripts = {peer: PEERS[peer][0] for peer in options.peers if not PEERS[peer][0].endswith(".py")}
-    options.programs = {peer: build(HERE / folder) for peer, folder in scripts.items()}
+    options.programs = {peer: build(HERE / folder, native=True) for peer, folder in scripts.items()}
     contests = []
     for name in options.workloads:
         print(f"{name}: choosing everyone's fastest setup", file=sys.stderr)
