@@ -174,3 +174,31 @@ impl<'a> Source<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_lines_has_its_turn_once_and_in_order() {
+        let (params, state) = (vec![0.0; 1000], vec![0.0; 70]);
+        let pairs = |values: &[f32]| -> Vec<*const Pair> {
+            values.as_chunks().0.iter().map(std::ptr::from_ref).collect()
+        };
+        for (most, turns) in [(7, 2), (31, 16), (40, 1), (5, 9)] {
+            let (none, short) = (&[][..], &[1.0][..]);
+            let slices =
+                [(none, false), (&params, true), (&state, false), (short, true), (none, true)];
+            let mut ahead = Ahead::slices(slices);
+            let (mut written, mut read) = (vec![], vec![]);
+            while ahead.pairs() > 0 {
+                let mut pace = ahead.pace(most, turns);
+                let asked = if pace.to_write { &mut written } else { &mut read };
+                for _ in 0..turns {
+                    asked.extend(pace.take().iter().map(std::ptr::from_ref));
+                }
+            }
+            assert_eq!((written, read), (pairs(&params), pairs(&state)), "{most} in {turns}");
+        }
+    }
+}
