@@ -73,7 +73,7 @@ pub(crate) struct Batch<'a> {
     pub cut: &'a Cut,
     /// The ops whose input needs a gradient, and so the transposed weights.
     pub transposed: &'a [bool],
-    /// Whether several cores work on it.
+    /// Whether several cores work on it, and so hold lines of the parameters.
     pub shared: bool,
 }
 
@@ -285,8 +285,8 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
         timer.time(Phase::Reduce, || {
             let [a, b, c] = &part.slots;
             // Every core has just read all parameters, the state is this one's own.
-            let (params, transpose) =
-                ((&*part.params, batch.shared), (&*part.transpose, batch.shared));
+            let of_all = |values| (values, batch.shared);
+            let (params, transpose) = (of_all(&*part.params), of_all(&*part.transpose));
             let slices = [params, (a, false), (b, false), (c, false), transpose];
             let mut ahead = Ahead::slices(slices);
             batch.gradient(unit, part.params, &mut ahead, (scratch, grads));

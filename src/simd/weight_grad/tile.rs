@@ -74,12 +74,10 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
         let input = group.input + i + u * unit;
         *start = input / LANES * group.apart.0 + input % LANES;
     }
-    let mut acc = if const { is_tall(MR, NV) } {
-        sum_of_two::<S, MR, NV>(simd, &starts, group, tiles, &mut pace)
-    } else {
+    if const { !is_tall(MR, NV) } {
         pace.ask();
-        group_sum::<S, MR, NV>(simd, &starts, group, tiles, &mut pace)
-    };
+    }
+    let mut acc = group_sum::<S, MR, NV>(simd, &starts, group, tiles, &mut pace);
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
         for l in set_bits(group.index) {
@@ -93,33 +91,6 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
         }
         store(&acc, &mut strips[place(done)..], inputs);
     }
-}
-
-/// The sum over one shard or two.
-#[inline(always)]
-fn sum_of_two<S: Registers, const MR: usize, const NV: usize>(
-    simd: S,
-    starts: &[usize; UNITS],
-    group: &Group,
-    tiles: &mut [f32],
-    pace: &mut Pace,
-) -> [[f32x16<S>; NV]; MR] {
-    let mut rest = group.pieces;
-    let mut several = false;
-    let mut acc = loop {
-        let (pieces, others) = rest.split_at(group.per_shard);
-        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, pace);
-        if others.is_empty() {
-            break acc;
-        }
-        rest = others;
-        store(&acc, tiles, MR);
-        several = true;
-    };
-    if several {
-        add(simd, &mut acc, tiles, MR);
-    }
-    acc
 }
 
 /// The tree over the shards of a group.
@@ -145,6 +116,7 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     match node {
         0 => acc,
         1 => tree::<S, MR, NV, 2>(simd, tiles, acc),
+        _ if const { is_tall(MR, NV) } => unreachable!("a tall tile over {} shards", node + 1),
         2 => tree::<S, MR, NV, 3>(simd, tiles, acc),
         3 => tree::<S, MR, NV, 4>(simd, tiles, acc),
         4 => tree::<S, MR, NV, 5>(simd, tiles, acc),
@@ -155,8 +127,8 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
 }
 
 /// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. A tall tile asks for
-/// memory meanwhile: all at its beginning, that held up its own loads, and 784-128-10 trained at 0.96 of the
-/// speed, 54-256-256-256-7 and 784-512-512-10 at 0.98 (Granite Rapids). A short tile's chains end too soon.
+/// memory meanwhile: all at its beginning, that held up its own loads, and 784-128-10, 54-256-256-256-7 and
+/// 784-512-512-10 trained at 0.96 to 0.98 of the speed (Granite Rapids). A short tile's chains end too soon.
 #[inline(always)]
 fn chain<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
