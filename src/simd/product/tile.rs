@@ -148,17 +148,23 @@ fn stored<S: Registers, const MR: usize, const NV: usize>(
     c: &mut RowsMut,
     largest: &mut Option<[u32; LANES]>,
 ) {
-    for v in 0..NV {
-        let to = &mut c.data[(panel + v) * c.panel + first * LANES..];
-        for (acc, to) in acc.iter().zip(&mut to.as_chunks_mut::<LANES>().0[..MR]) {
-            acc[v].store_array(to);
-        }
-    }
+    (0..NV).for_each(
+        #[inline(always)]
+        |v| {
+            let to = &mut c.data[(panel + v) * c.panel + first * LANES..];
+            let to = &mut to.as_chunks_mut::<LANES>().0[..MR];
+            each::<MR, 1>(
+                #[inline(always)]
+                |m, _| acc[m][v].store_array(&mut to[m]),
+            );
+        },
+    );
     if let Some(sizes) = largest {
         let mut largest = u32x16::load_array_ref(simd, sizes);
-        for acc in acc.as_flattened() {
-            largest = largest.max(acc.abs().bitcast::<u32x16<S>>());
-        }
+        each::<MR, NV>(
+            #[inline(always)]
+            |m, v| largest = largest.max(acc[m][v].abs().bitcast::<u32x16<S>>()),
+        );
         largest.store_array(sizes);
     }
 }
@@ -176,11 +182,10 @@ fn started<S: Registers, const MR: usize, const NV: usize>(
         Start::Zero => {}
         Start::Bias(bias) => {
             let bias = &bias.as_chunks::<LANES>().0[place.panel..][..NV];
-            for acc in &mut acc {
-                for (acc, bias) in acc.iter_mut().zip(bias) {
-                    *acc = f32x16::load_array_ref(simd, bias);
-                }
-            }
+            each::<MR, NV>(
+                #[inline(always)]
+                |m, v| acc[m][v] = f32x16::load_array_ref(simd, &bias[v]),
+            );
         }
         Start::Kept => {
             with_rows(
@@ -207,20 +212,26 @@ fn finished<S: Registers, const MR: usize, const NV: usize>(
     match place.finish {
         Finish::Sum => {}
         Finish::Relu => {
-            for acc in acc.as_flattened_mut() {
-                *acc = relu(simd, *acc);
-            }
+            each::<MR, NV>(
+                #[inline(always)]
+                |m, v| acc[m][v] = relu(simd, acc[m][v]),
+            );
         }
-        Finish::Gradient(slope, outputs) => with_rows(
+        Finish::Gradient(Slope::Relu, outputs) => with_rows(
             simd,
             outputs,
             (first, place.panel),
             &mut acc,
             #[inline(always)]
-            |y, sum| match slope {
-                Slope::Relu => relu_gradient(simd, y, sum),
-                Slope::Tanh => tanh_gradient(simd, y, sum),
-            },
+            |y, sum| relu_gradient(simd, y, sum),
+        ),
+        Finish::Gradient(Slope::Tanh, outputs) => with_rows(
+            simd,
+            outputs,
+            (first, place.panel),
+            &mut acc,
+            #[inline(always)]
+            |y, sum| tanh_gradient(simd, y, sum),
         ),
     }
     acc
@@ -235,10 +246,30 @@ fn with_rows<S: Registers, const MR: usize, const NV: usize>(
     acc: &mut [[f32x16<S>; NV]; MR],
     f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
-    for v in 0..NV {
-        let from = &rows.data[(panel + v) * rows.panel + first * LANES..];
-        for (acc, from) in acc.iter_mut().zip(&from.as_chunks::<LANES>().0[..MR]) {
-            acc[v] = f(f32x16::load_array_ref(simd, from), acc[v]);
+    let mut panels = [&[][..]; NV];
+    for (v, rows_of_panel) in panels.iter_mut().enumerate() {
+        let data = &rows.data[(panel + v) * rows.panel + first * LANES..];
+        *rows_of_panel = &data.as_chunks::<LANES>().0[..MR];
+    }
+    each::<MR, NV>(
+        #[inline(always)]
+        |m, v| acc[m][v] = f(f32x16::load_array_ref(simd, &panels[v][m]), acc[m][v]),
+    );
+}
+
+/// Calls `f` with each row and panel of a tile. In two halves, for the compiler leaves longer loops as they are,
+/// and the sums in memory: with `codegen-units = 1` and link-time optimization, 8-64-64-4 then trained at 0.93
+/// of the speed (Granite Rapids).
+#[inline(always)]
+fn each<const MR: usize, const NV: usize>(mut f: impl FnMut(usize, usize)) {
+    for m in 0..MR / 2 {
+        for v in 0..NV {
+            f(m, v);
+        }
+    }
+    for m in MR / 2..MR {
+        for v in 0..NV {
+            f(m, v);
         }
     }
 }
@@ -296,13 +327,10 @@ fn sixteen<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
             lanes[v][0] = f32x16::load_array_ref(simd, &right[v][2 * t]);
             lanes[v][1] = f32x16::load_array_ref(simd, &right[v][2 * t + 1]);
         }
-        // In two halves, for the compiler leaves longer loops as they are, and the sums in memory.
-        for m in 0..MR / 2 {
-            acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]);
-        }
-        for m in MR / 2..MR {
-            acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]);
-        }
+        each::<MR, 1>(
+            #[inline(always)]
+            |m, _| acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]),
+        );
     }
     acc
 }
@@ -324,9 +352,10 @@ fn fewer<S: Registers, const MR: usize, const NV: usize>(
         for v in 0..NV {
             lanes[v] = [f32x16::load_array_ref(simd, &right[v][k])];
         }
-        for m in 0..MR {
-            acc[m] = steps(simd, &[rows[m][k]], &lanes, acc[m]);
-        }
+        each::<MR, 1>(
+            #[inline(always)]
+            |m, _| acc[m] = steps(simd, &[rows[m][k]], &lanes, acc[m]),
+        );
     }
     acc
 }
