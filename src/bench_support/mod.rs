@@ -16,7 +16,7 @@ use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Ends, Finish, Start, product};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
 use crate::simd::{self, dispatch};
-use crate::simd::{Ahead, Fma};
+use crate::simd::{Ahead, Claims, Fma};
 pub use crate::train::{Phase, PhaseClock, block_rows, shards};
 pub use timing::{Gauge, median, share_of_peak, testing};
 pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
@@ -98,7 +98,7 @@ impl Products {
             let shard = |s| (x.slice(range(s)), dy.slice(range(s)));
             let grads = (grads, &mut [][..]);
             let shards = InPieces { shards, per_shard: 1, piece: &shard };
-            weight_grad(&block, shards, &mut self.scratch, grads, &mut Ahead::none());
+            weight_grad(&block, shards, &mut self.scratch, grads, &mut Claims::none());
         }
         black_box(&mut self.weights);
     }

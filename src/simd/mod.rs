@@ -1,5 +1,6 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
+mod claims;
 mod fma;
 mod gather;
 mod lanes;
@@ -17,6 +18,7 @@ pub(crate) mod reference;
 pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
+pub(crate) use claims::Claims;
 pub(crate) use fma::Fma;
 pub(crate) use gather::copy_rows;
 pub(crate) use lanes::{LaneRow, load, max16, sum16};

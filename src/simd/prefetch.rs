@@ -19,7 +19,7 @@ pub(crate) fn prefetch<T>(value: &T) {
 /// the first write need not wait for it. On two threads 784-512-512-10 trained 1.13 times as fast by it and
 /// 54-256-256-256-7 1.065 times (Granite Rapids).
 #[inline(always)]
-fn prefetch_to_write<T>(value: &T) {
+pub(crate) fn prefetch_to_write<T>(value: &T) {
     branches::prefetch_write_data::<_, SECOND>(value);
 }
 
@@ -33,21 +33,18 @@ pub(crate) fn prefetch_pair(pair: &Pair) {
     prefetch(&pair[LANES]);
 }
 
-/// Pairs of lines that are asked for in the course of a loop, some a turn: a core waits for some 16 lines
+/// Pairs of lines that are asked for in the course of a loop, so many a turn: a core waits for some 16 lines
 /// at once, and a burst of more holds up what it loads itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace<'a> {
     pairs: &'a [Pair],
     at_once: usize,
-    /// Whether other cores hold them, and they will be written.
-    to_write: bool,
 }
 
 impl<'a> Pace<'a> {
-    /// Pairs that will be read, so many in a turn.
     #[inline(always)]
-    pub fn reading(pairs: &'a [Pair], at_once: usize) -> Self {
-        Self { pairs, at_once, to_write: false }
+    pub fn new(pairs: &'a [Pair], at_once: usize) -> Self {
+        Self { pairs, at_once }
     }
 
     /// The pairs of the next turn.
@@ -57,17 +54,6 @@ impl<'a> Pace<'a> {
         self.pairs = later;
         now
     }
-
-    /// Asks for those of the next turn.
-    #[inline(always)]
-    pub fn ask(&mut self) {
-        let pairs = self.take();
-        if self.to_write {
-            pairs.as_flattened().iter().step_by(LANES).for_each(prefetch_to_write);
-        } else {
-            pairs.iter().for_each(prefetch_pair);
-        }
-    }
 }
 
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
@@ -76,41 +62,27 @@ const AT_ONCE: usize = 16;
 /// Floats from which data are not in the second cache when they are wanted again.
 const FAR: usize = 128 << 10;
 
-/// Memory that will be wanted soon, asked for a few pairs of lines at a time while something else is
-/// computed: memory answers only so many requests at once, and a burst of them holds up the rest.
+/// Rows that will be wanted soon, asked for a few pairs of lines at a time while something else is computed:
+/// memory answers only so many requests at once, and a burst of them holds up the rest.
 #[derive(Debug)]
 pub(crate) struct Ahead<'a> {
-    source: Source<'a>,
-    /// What is left of the row or slice that comes next.
+    data: &'a [f32],
+    cols: usize,
+    order: std::slice::Iter<'a, u32>,
+    /// What is left of the row at hand.
     rest: &'a [Pair],
-    /// Whether that will be written.
-    to_write: bool,
     done: bool,
-}
-
-#[derive(Debug)]
-enum Source<'a> {
-    Rows { data: &'a [f32], cols: usize, order: std::slice::Iter<'a, u32> },
-    Slices(std::array::IntoIter<(&'a [f32], bool), 5>),
 }
 
 impl<'a> Ahead<'a> {
     /// The rows of `data`, `cols` values each, that `order` names, unless the data stay in the cache.
     pub fn rows(data: &'a [f32], cols: usize, order: &'a [u32]) -> Self {
-        let done = data.len() < FAR;
-        let source = Source::Rows { data, cols, order: order.iter() };
-        Self { source, rest: &[], to_write: false, done }
-    }
-
-    /// Some slices, one after the other, and for each whether other cores hold it and it will be written.
-    pub fn slices(slices: [(&'a [f32], bool); 5]) -> Self {
-        let source = Source::Slices(slices.into_iter());
-        Self { source, rest: &[], to_write: false, done: false }
+        Self { data, cols, order: order.iter(), rest: &[], done: data.len() < FAR }
     }
 
     /// Nothing.
     pub fn none() -> Self {
-        Self { done: true, ..Self::slices([(&[], false); 5]) }
+        Self::rows(&[], 0, &[])
     }
 
     /// Whether nothing is left.
@@ -122,7 +94,7 @@ impl<'a> Ahead<'a> {
     #[inline(always)]
     pub fn take(&mut self, most: usize) -> &'a [Pair] {
         if self.rest.is_empty() && !self.done {
-            (self.rest, self.to_write) = self.source.next();
+            self.rest = self.next_row();
             self.done = self.rest.is_empty();
         }
         let (pairs, rest) = self.rest.split_at(most.min(self.rest.len()));
@@ -130,48 +102,21 @@ impl<'a> Ahead<'a> {
         pairs
     }
 
-    /// Takes up to `most` pairs of lines of what comes next, to be asked for in so many turns.
-    #[inline(always)]
-    pub fn pace(&mut self, most: usize, turns: usize) -> Pace<'a> {
-        let pairs = self.take(most);
-        Pace { pairs, at_once: most.div_ceil(turns.max(1)), to_write: self.to_write }
-    }
-
-    /// Pairs of lines that are left of slices.
-    pub fn pairs(&self) -> usize {
-        match &self.source {
-            _ if self.done => 0,
-            Source::Rows { .. } => 0,
-            Source::Slices(slices) => {
-                let left = slices.as_slice().iter().map(|(slice, _)| slice.len() / (2 * LANES));
-                self.rest.len() + left.sum::<usize>()
-            }
-        }
-    }
-}
-
-impl<'a> Source<'a> {
     #[inline(never)]
-    fn next(&mut self) -> (&'a [Pair], bool) {
-        let row = |data: &'a [f32], cols: usize, row: u32| {
-            let pairs: &[Pair] = data.get(row as usize * cols..).unwrap_or(&[]).as_chunks().0;
-            &pairs[..cols.div_ceil(2 * LANES).min(pairs.len())]
-        };
-        match self {
-            Self::Slices(slices) => slices
-                .find(|(slice, _)| slice.len() >= 2 * LANES)
-                .map_or((&[], false), |(slice, to_write)| (slice.as_chunks().0, to_write)),
-            Self::Rows { data, cols, order } => {
-                if order.len().is_multiple_of(AT_ONCE) {
-                    for &next in order.as_slice().iter().take(AT_ONCE) {
-                        let pairs = row(data, *cols, next);
-                        pairs.first().map(prefetch);
-                        pairs.last().map(prefetch);
-                    }
-                }
-                (order.next().map_or(&[], |&next| row(data, *cols, next)), false)
+    fn next_row(&mut self) -> &'a [Pair] {
+        if self.order.len().is_multiple_of(AT_ONCE) {
+            for &next in self.order.as_slice().iter().take(AT_ONCE) {
+                let pairs = self.row(next);
+                pairs.first().map(prefetch);
+                pairs.last().map(prefetch);
             }
         }
+        self.order.next().map_or(&[], |&next| self.row(next))
+    }
+
+    fn row(&self, row: u32) -> &'a [Pair] {
+        let pairs: &[Pair] = self.data.get(row as usize * self.cols..).unwrap_or(&[]).as_chunks().0;
+        &pairs[..self.cols.div_ceil(2 * LANES).min(pairs.len())]
     }
 }
 
@@ -180,25 +125,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pair_of_lines_has_its_turn_once_and_in_order() {
-        let (params, state) = (vec![0.0; 1000], vec![0.0; 70]);
-        let pairs = |values: &[f32]| -> Vec<*const Pair> {
-            values.as_chunks().0.iter().map(std::ptr::from_ref).collect()
+    fn every_pair_of_lines_of_the_rows_has_its_turn_once_and_in_order() {
+        let (cols, order) = (70, [1, 5000, 0, 7, 7]);
+        let data = vec![0.0; FAR.next_multiple_of(cols) + 5000 * cols];
+        let pairs = |row: u32| {
+            let row = &data[row as usize * cols..];
+            row.as_chunks().0[..3].iter().map(std::ptr::from_ref::<Pair>)
         };
-        for (most, turns) in [(7, 2), (31, 16), (40, 1), (5, 9)] {
-            let (none, short) = (&[][..], &[1.0][..]);
-            let slices =
-                [(none, false), (&params, true), (&state, false), (short, true), (none, true)];
-            let mut ahead = Ahead::slices(slices);
-            let (mut written, mut read) = (vec![], vec![]);
-            while ahead.pairs() > 0 {
-                let mut pace = ahead.pace(most, turns);
-                let asked = if pace.to_write { &mut written } else { &mut read };
-                for _ in 0..turns {
-                    asked.extend(pace.take().iter().map(std::ptr::from_ref));
-                }
+        let wanted: Vec<_> = order.into_iter().flat_map(pairs).collect();
+        for most in [1, 2, 3, 100] {
+            let mut ahead = Ahead::rows(&data, cols, &order);
+            let mut taken = vec![];
+            while !ahead.is_done() {
+                taken.extend(ahead.take(most).iter().map(std::ptr::from_ref));
             }
-            assert_eq!((written, read), (pairs(&params), pairs(&state)), "{most} in {turns}");
+            assert_eq!(taken, wanted, "{most} at once");
         }
+        assert!(Ahead::rows(&data[..FAR - 1], cols, &order).is_done());
     }
 }

@@ -16,7 +16,7 @@ use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
 use crate::simd::panels::{WeightBlock, transpose_block};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
-use crate::simd::{Ahead, dispatch, largest};
+use crate::simd::{Claims, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
 #[derive(Debug, Clone)]
@@ -78,12 +78,12 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile asks for `ahead`.
+    /// Writes the unit's gradient, summed over the batch, to `grads`. Meanwhile makes `claims` ready.
     pub fn gradient(
         &self,
         unit: &Unit,
         params: &[f32],
-        ahead: &mut Ahead,
+        claims: &mut Claims,
         (scratch, grads): (&mut Aligned, &mut [f32]),
     ) {
         let op = &self.plan.ops[unit.op];
@@ -96,7 +96,13 @@ impl<'a> Batch<'a> {
         if let Some(block) = &unit.block {
             scratch.grow(scratch_len(shards));
             let grads = grads.split_at_mut(block.weights.len());
-            weight_grad(block, InPieces { shards, per_shard, piece: &rows }, scratch, grads, ahead);
+            weight_grad(
+                block,
+                InPieces { shards, per_shard, piece: &rows },
+                scratch,
+                grads,
+                claims,
+            );
             return;
         }
         let add = |piece: usize, grads: &mut [f32]| {
@@ -278,18 +284,17 @@ thread_local! {
 }
 
 /// Gradient, update and transpose of one unit; the gradient never leaves the cache.
-pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: &impl Timer) {
+pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, timer: &impl Timer) {
     ROOM.with_borrow_mut(|(scratch, grads)| {
         grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
         timer.time(Phase::Reduce, || {
-            let [a, b, c] = &part.slots;
             // Every core has just read all parameters, the state is this one's own.
-            let of_all = |values| (values, batch.shared);
-            let (params, transpose) = (of_all(&*part.params), of_all(&*part.transpose));
-            let slices = [params, (a, false), (b, false), (c, false), transpose];
-            let mut ahead = Ahead::slices(slices);
-            batch.gradient(unit, part.params, &mut ahead, (scratch, grads));
+            let [params, transpose] =
+                [&mut *part.params, part.transpose].map(|values| (values, batch.shared));
+            let [a, b, c] = part.slots.each_mut().map(|state| (&mut **state, false));
+            let mut claims = Claims::new([params, transpose, a, b, c]);
+            batch.gradient(unit, &[], &mut claims, (scratch, grads));
         });
         timer.time(Phase::Update, || {
             step.update(part.params, grads, part.slots);
@@ -301,7 +306,7 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, part: Part, timer: 
 /// Only the gradient, left in memory, and its size.
 pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part, size: Size) {
     ROOM.with_borrow_mut(|(scratch, _)| {
-        batch.gradient(unit, part.params, &mut Ahead::none(), (scratch, part.grads));
+        batch.gradient(unit, part.params, &mut Claims::none(), (scratch, part.grads));
         part.sizes[0] = match size {
             Size::Squares => sum_of_squares(part.grads),
             Size::Largest => f64::from(dispatch!(_simd => largest(part.grads))),

@@ -123,11 +123,11 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
                 let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
                 let from = |part: usize| (pairs.len() * part) >> parts;
                 let at_once = (LANES >> parts).max(1);
-                Pace::reading(&pairs[from(part)..from(part + 1)], at_once)
+                Pace::new(&pairs[from(part)..from(part + 1)], at_once)
             }
             None => {
                 let pairs = wanted.next().copied().unwrap_or_default();
-                Pace::reading(pairs, LANES >> AHEAD_SHIFT)
+                Pace::new(pairs, LANES >> AHEAD_SHIFT)
             }
         };
         acc = chain::<S, MR, NV, FAR>(simd, (left, a.panel), (piece.len(), &panels), acc, pace);

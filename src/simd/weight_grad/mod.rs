@@ -10,7 +10,7 @@ use self::shards::Shards;
 use self::tile::{AT_ONCE, Group, NODES, Room, SHORT, is_tall, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use crate::rows::{LANES, Rows};
-use crate::simd::{Ahead, Registers, dispatch};
+use crate::simd::{Claims, Registers, dispatch};
 
 /// Most outputs of a layer for which the lanes are better filled with inputs: its outputs, of which
 /// there are not enough for a panel, are a tile's height then.
@@ -56,16 +56,16 @@ pub(crate) struct InPieces<'f, 'a> {
 ///
 /// # Shapes
 /// Piece p: B_p x I and B_p x O. The first gradient has the block's layout, the second one is that of all
-/// outputs, padded to panels, or empty. Meanwhile `ahead` is asked for.
+/// outputs, padded to panels, or empty. Meanwhile `claims` are made ready.
 #[inline(never)]
 pub(crate) fn weight_grad<'a>(
     block: &WeightBlock,
     shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     grads: (&mut [f32], &mut [f32]),
-    ahead: &mut Ahead,
+    claims: &mut Claims,
 ) {
-    dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, ahead));
+    dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, claims));
 }
 
 #[inline(always)]
@@ -75,12 +75,12 @@ fn weight_grad_at<'a, S: Registers>(
     shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
-    ahead: &mut Ahead,
+    claims: &mut Claims,
 ) {
     let (inputs, outputs) = (block.inputs.clone(), block.outputs.clone());
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
     let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
-    let room = Room { tiles, strips, grads: weights, ahead };
+    let room = Room { tiles, strips, grads: weights, claims };
     let mut pieces = [None; PIECES];
     let mut sum = Sum {
         shards: Shards::new((shards.shards, shards.per_shard), shards.piece, &mut pieces),
@@ -105,7 +105,7 @@ fn weight_grad_at<'a, S: Registers>(
         sum.bias_strips(
             simd,
             panels,
-            Room { tiles, strips, grads: bias, ahead: &mut Ahead::none() },
+            Room { tiles, strips, grads: bias, claims: &mut Claims::none() },
         );
     }
 }
@@ -176,7 +176,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let (groups, apart, per_shard) =
             (self.shards.groups(), self.shards.apart, self.shards.pieces);
         let tiles = self.inputs.div_ceil(MR) * groups;
-        let pairs = room.ahead.pairs().div_ceil(tiles);
+        let pairs = room.claims.pairs().div_ceil(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
             let turns = if const { is_tall(MR, NV) } {
@@ -286,6 +286,7 @@ mod tests {
             pieces.flat_map(|pieces| levels().into_iter().map(move |level| (pieces, level)))
         {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
+            let (mut params, mut state, mut short) = (x.clone(), dy.clone(), [1.0]);
             let mut grads = vec![f32::NAN; layout.weights_len()];
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
             for b in (0..layout.blocks()).map(|b| layout.block(b)) {
@@ -300,9 +301,15 @@ mod tests {
                 };
                 let shards =
                     InPieces { shards: shard_rows.len(), per_shard: pieces, piece: &piece };
+                let mut claims = Claims::new([
+                    (&mut params, true),
+                    (&mut short, false),
+                    (&mut [], true),
+                    (&mut state, false),
+                    (&mut [], false),
+                ]);
                 dispatch_at!(level, simd =>
-                    weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias),
-                        &mut Ahead::slices([(&x, true), (&[1.0], false), (&[], true), (&dy, false), (&x, false)])));
+                    weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias), &mut claims));
             }
             for o in 0..outputs {
                 let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dy_at(r, o)).sum();

@@ -5,8 +5,7 @@ use fearless_simd::{SimdBase, f32x16};
 use super::TALL;
 use super::shards::Piece;
 use crate::rows::LANES;
-use crate::simd::prefetch::Pace;
-use crate::simd::{Ahead, Fma, Registers};
+use crate::simd::{Claims, Fma, Registers};
 
 /// Most registers of sums of a tile over many shards; only the tallest tile has more, for one shard or two.
 pub(super) const SHORT: usize = 16;
@@ -25,7 +24,7 @@ pub(super) struct Room<'r, 'a> {
     pub tiles: &'r mut [f32],
     pub strips: &'r mut [f32],
     pub grads: &'r mut [f32],
-    pub ahead: &'r mut Ahead<'a>,
+    pub claims: &'r mut Claims<'a>,
 }
 
 impl<'a> Room<'_, 'a> {
@@ -33,7 +32,7 @@ impl<'a> Room<'_, 'a> {
     #[inline(always)]
     pub fn starting(&mut self, start: usize) -> Room<'_, 'a> {
         let grads = &mut self.grads[start..];
-        Room { tiles: self.tiles, strips: self.strips, grads, ahead: self.ahead }
+        Room { tiles: self.tiles, strips: self.strips, grads, claims: self.claims }
     }
 }
 
@@ -66,8 +65,8 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     group: &Group,
     room: &mut Room,
 ) {
-    let Room { tiles, strips, grads, ahead } = room;
-    let mut pace = ahead.pace(group.pairs, group.turns);
+    let Room { tiles, strips, grads, claims } = room;
+    claims.begin(group.pairs, group.turns);
     let unit = const { unit(MR) };
     let mut starts = [0; UNITS];
     for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
@@ -75,9 +74,9 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
         *start = input / LANES * group.apart.0 + input % LANES;
     }
     if const { !is_tall(MR, NV) } {
-        pace.ask();
+        claims.turn();
     }
-    let mut acc = group_sum::<S, MR, NV>(simd, &starts, group, tiles, &mut pace);
+    let mut acc = group_sum::<S, MR, NV>(simd, &starts, group, tiles, claims);
     let place = |l: usize| (l * NV * inputs + i) * LANES;
     if group.last {
         for l in set_bits(group.index) {
@@ -100,12 +99,12 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     starts: &[usize; UNITS],
     group: &Group,
     tiles: &mut [f32],
-    pace: &mut Pace,
+    claims: &mut Claims,
 ) -> [[f32x16<S>; NV]; MR] {
     let (mut node, mut rest) = (0, group.pieces);
     let acc = loop {
         let (pieces, others) = rest.split_at(group.per_shard);
-        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, pace);
+        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, claims);
         if others.is_empty() {
             break acc;
         }
@@ -135,7 +134,7 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
     starts: &[usize; UNITS],
     group: &Group,
     pieces: &[Option<Piece>],
-    pace: &mut Pace,
+    claims: &mut Claims,
 ) -> [[f32x16<S>; NV]; MR] {
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
     for piece in pieces {
@@ -157,14 +156,14 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
         for (left, &start) in left.iter_mut().zip(starts).take(units) {
             *left = &x[start..].as_chunks::<LANES>().0[..rows];
         }
-        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc, pace);
+        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc, claims);
         for left in left.iter_mut().take(units) {
             *left = &left[rows / AT_ONCE * AT_ONCE..];
         }
         for right in &mut right {
             *right = &right[rows / AT_ONCE * AT_ONCE..];
         }
-        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc, pace);
+        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc, claims);
     }
     acc
 }
@@ -180,7 +179,7 @@ fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
     left: &[&[[f32; LANES]]; UNITS],
     right: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    pace: &mut Pace,
+    claims: &mut Claims,
 ) -> [[f32x16<S>; NV]; MR] {
     let unit = const { unit(MR) };
     let turns = right[0].len() / N;
@@ -193,7 +192,7 @@ fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
     }
     for t in 0..turns {
         if const { is_tall(MR, NV) && N == AT_ONCE } {
-            pace.ask();
+            claims.turn();
         }
         for k in 0..N {
             let mut lanes = [f32x16::splat(simd, 0.0); NV];

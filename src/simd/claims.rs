@@ -1,0 +1,154 @@
+//! The memory of an update, brought near and taken from other cores while its gradient is computed.
+
+use std::hint::black_box;
+use std::ops::Range;
+
+use super::prefetch::{Pair, prefetch, prefetch_to_write};
+use crate::rows::LANES;
+
+/// Pairs of lines between one that is asked for and one that is written: long enough for memory to answer.
+const LAG: usize = 16;
+
+/// Pairs of lines that are written together, for a core gives up several lines in hardly more time than one.
+const BURST: usize = 4;
+
+/// Values that an update will read and write, made ready a few pairs of lines at a time: memory answers only so
+/// many requests at once, and a burst of them holds up what a core loads itself.
+///
+/// Of values that other cores have read, these hold copies, which a write must wait to be given up. Some
+/// processors do that when they are asked for a line to be written; those that do not if it is in their cache
+/// (Zen 4) do it for a write of what is there already.
+#[derive(Debug)]
+pub(crate) struct Claims<'a> {
+    slices: std::array::IntoIter<(&'a mut [f32], bool), 5>,
+    /// The slice at hand, and whether other cores hold it.
+    pairs: &'a mut [Pair],
+    shared: bool,
+    /// How many of its pairs were asked for, and how many of those written.
+    asked: usize,
+    written: usize,
+    /// Pairs of a turn, and those that this tile has left.
+    at_once: usize,
+    left: usize,
+}
+
+impl<'a> Claims<'a> {
+    /// Some slices, one after the other, and for each whether other cores hold it.
+    pub fn new(slices: [(&'a mut [f32], bool); 5]) -> Self {
+        Self {
+            slices: slices.into_iter(),
+            pairs: &mut [],
+            shared: false,
+            asked: 0,
+            written: 0,
+            at_once: 0,
+            left: 0,
+        }
+    }
+
+    /// Nothing.
+    pub fn none() -> Self {
+        Self::new([(); 5].map(|()| (Default::default(), false)))
+    }
+
+    /// Pairs of lines that were not asked for yet.
+    pub fn pairs(&self) -> usize {
+        let later = self.slices.as_slice().iter().map(|(slice, _)| slice.len() / (2 * LANES));
+        self.pairs.len() - self.asked + later.sum::<usize>()
+    }
+
+    /// Begins a tile that asks for up to `most` pairs in so many turns.
+    #[inline(always)]
+    pub fn begin(&mut self, most: usize, turns: usize) {
+        if self.asked == self.pairs.len() && most > 0 {
+            self.next_slice();
+        }
+        self.at_once = most.div_ceil(turns.max(1));
+        self.left = most.min(self.pairs.len() - self.asked);
+    }
+
+    #[inline(never)]
+    fn next_slice(&mut self) {
+        self.write(self.written..self.pairs.len());
+        let next = self.slices.find(|(slice, _)| slice.len() >= 2 * LANES);
+        let (slice, shared) = next.unwrap_or_default();
+        (self.pairs, self.shared) = (slice.as_chunks_mut().0, shared);
+        (self.asked, self.written) = (0, 0);
+    }
+
+    /// A turn: asks for the next pairs, and writes what has come.
+    #[inline(always)]
+    pub fn turn(&mut self) {
+        let ask = self.asked..self.asked + self.at_once.min(self.left);
+        self.left -= ask.len();
+        self.asked = ask.end;
+        let lines = self.pairs[ask].as_flattened().iter().step_by(LANES);
+        if !self.shared {
+            return lines.for_each(prefetch);
+        }
+        lines.for_each(prefetch_to_write);
+        if self.asked >= self.written + LAG + BURST {
+            let due = (self.asked - self.written - LAG) / BURST * BURST;
+            self.write(self.written..self.written + due);
+        }
+    }
+
+    /// Writes some pairs as they are.
+    #[inline(always)]
+    fn write(&mut self, pairs: Range<usize>) {
+        self.written = pairs.end;
+        if self.shared {
+            self.pairs[pairs].as_flattened_mut().iter_mut().step_by(LANES).for_each(rewrite);
+        }
+    }
+}
+
+/// Writes a value as it is.
+#[inline(always)]
+fn rewrite(value: &mut f32) {
+    let as_it_is = *value;
+    *black_box(value) = as_it_is;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_is_asked_for_and_written_once_and_stays_as_it_is() {
+        let values: Vec<f32> = (0..3000u16).map(f32::from).collect();
+        for (most, turns) in [(7, 2), (31, 16), (40, 1), (5, 9), (1, 1)] {
+            let (mut params, mut state, mut short) =
+                (values.clone(), values[..70].to_vec(), vec![1.0]);
+            let mut claims = Claims::new([
+                (&mut [], false),
+                (&mut params, true),
+                (&mut state, false),
+                (&mut short, true),
+                (&mut [], true),
+            ]);
+            let all = 3000 / 32 + 70 / 32;
+            for tile in 0.. {
+                let before = claims.pairs();
+                assert!(before <= all && tile <= all);
+                if before == 0 {
+                    break;
+                }
+                claims.begin(most, turns);
+                let (start, shared) = (claims.asked, claims.shared);
+                for _ in 0..turns {
+                    let asked = claims.asked;
+                    claims.turn();
+                    assert!(claims.asked - asked <= most.div_ceil(turns));
+                    assert!(!shared || claims.asked - claims.written < LAG + BURST);
+                    assert!(claims.written <= claims.asked);
+                }
+                assert_eq!(claims.asked - start, before - claims.pairs());
+            }
+            claims.begin(most, turns);
+            assert_eq!((claims.pairs(), claims.left), (0, 0), "{most} in {turns}");
+            drop(claims);
+            assert!(params == values && state == values[..70] && short == [1.0]);
+        }
+    }
+}
