@@ -1,6 +1,7 @@
 //! The memory of an update, brought near and taken from other cores while its gradient is computed.
 
 use std::hint::black_box;
+use std::mem::take;
 use std::ops::Range;
 
 use super::prefetch::{Pair, prefetch, prefetch_to_write};
@@ -20,7 +21,7 @@ const BURST: usize = 4;
 /// (Zen 4) do it for a write of what is there already.
 #[derive(Debug)]
 pub(crate) struct Claims<'a> {
-    slices: std::array::IntoIter<(&'a mut [f32], bool), 5>,
+    slices: std::slice::IterMut<'a, (&'a mut [f32], bool)>,
     /// The slice at hand, and whether other cores hold it.
     pairs: &'a mut [Pair],
     shared: bool,
@@ -34,9 +35,9 @@ pub(crate) struct Claims<'a> {
 
 impl<'a> Claims<'a> {
     /// Some slices, one after the other, and for each whether other cores hold it.
-    pub fn new(slices: [(&'a mut [f32], bool); 5]) -> Self {
+    pub fn new(slices: &'a mut [(&'a mut [f32], bool)]) -> Self {
         Self {
-            slices: slices.into_iter(),
+            slices: slices.iter_mut(),
             pairs: &mut [],
             shared: false,
             asked: 0,
@@ -48,7 +49,7 @@ impl<'a> Claims<'a> {
 
     /// Nothing.
     pub fn none() -> Self {
-        Self::new([(); 5].map(|()| (Default::default(), false)))
+        Self::new(&mut [])
     }
 
     /// Pairs of lines that were not asked for yet.
@@ -71,7 +72,8 @@ impl<'a> Claims<'a> {
     fn next_slice(&mut self) {
         self.write(self.written..self.pairs.len());
         let next = self.slices.find(|(slice, _)| slice.len() >= 2 * LANES);
-        let (slice, shared) = next.unwrap_or_default();
+        let (slice, shared) =
+            next.map_or((&mut [][..], false), |(slice, shared)| (take(slice), *shared));
         (self.pairs, self.shared) = (slice.as_chunks_mut().0, shared);
         (self.asked, self.written) = (0, 0);
     }
@@ -120,13 +122,14 @@ mod tests {
         for (most, turns) in [(7, 2), (31, 16), (40, 1), (5, 9), (1, 1)] {
             let (mut params, mut state, mut short) =
                 (values.clone(), values[..70].to_vec(), vec![1.0]);
-            let mut claims = Claims::new([
+            let mut slices: [(&mut [f32], bool); 5] = [
                 (&mut [], false),
                 (&mut params, true),
                 (&mut state, false),
                 (&mut short, true),
                 (&mut [], true),
-            ]);
+            ];
+            let mut claims = Claims::new(&mut slices);
             let all = 3000 / 32 + 70 / 32;
             for tile in 0.. {
                 let before = claims.pairs();
@@ -147,7 +150,6 @@ mod tests {
             }
             claims.begin(most, turns);
             assert_eq!((claims.pairs(), claims.left), (0, 0), "{most} in {turns}");
-            drop(claims);
             assert!(params == values && state == values[..70] && short == [1.0]);
         }
     }

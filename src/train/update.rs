@@ -293,7 +293,8 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
             let [params, transpose] =
                 [&mut *part.params, part.transpose].map(|values| (values, batch.shared));
             let [a, b, c] = part.slots.each_mut().map(|state| (&mut **state, false));
-            let mut claims = Claims::new([params, transpose, a, b, c]);
+            let mut slices = [params, transpose, a, b, c];
+            let mut claims = Claims::new(&mut slices);
             batch.gradient(unit, &[], &mut claims, (scratch, grads));
         });
         timer.time(Phase::Update, || {

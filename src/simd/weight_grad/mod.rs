@@ -301,13 +301,14 @@ mod tests {
                 };
                 let shards =
                     InPieces { shards: shard_rows.len(), per_shard: pieces, piece: &piece };
-                let mut claims = Claims::new([
+                let mut slices: [(&mut [f32], bool); 5] = [
                     (&mut params, true),
                     (&mut short, false),
                     (&mut [], true),
                     (&mut state, false),
                     (&mut [], false),
-                ]);
+                ];
+                let mut claims = Claims::new(&mut slices);
                 dispatch_at!(level, simd =>
                     weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias), &mut claims));
             }
