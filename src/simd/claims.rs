@@ -16,9 +16,11 @@ const BURST: usize = 4;
 /// Values that an update will read and write, made ready a few pairs of lines at a time: memory answers only so
 /// many requests at once, and a burst of them holds up what a core loads itself.
 ///
-/// Of values that other cores have read, these hold copies, which a write must wait to be given up. Some
-/// processors do that when they are asked for a line to be written; those that do not if it is in their cache
-/// (Zen 4) do it for a write of what is there already.
+/// Of values that other cores have read these hold copies, and a write waits until they are given up. Asking for
+/// a line to be written is enough for some processors; Zen 4 passes over that for a line in its own cache, but not
+/// over a write, so each line is written as it is some time before the update. On two of its cores 784-128-10
+/// trained 1.09 times as fast by it, 784-512-512-10 1.025 times, and 1.6 and 1.17 times at moments when a line took
+/// 200 ns from one core to the other instead of 50.
 #[derive(Debug)]
 pub(crate) struct Claims<'a> {
     slices: std::slice::IterMut<'a, (&'a mut [f32], bool)>,
