@@ -289,9 +289,12 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
         grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
         timer.time(Phase::Reduce, || {
-            // Every core has just read all parameters, the state is this one's own.
+            // Every core has just read all parameters, the state is this one's own. All units are dense
+            // here, and no gradient of theirs reads parameters.
+            debug_assert!(unit.is_dense());
+            let transposed = if batch.transposed[unit.op] { &mut *part.transpose } else { &mut [] };
             let [params, transpose] =
-                [&mut *part.params, part.transpose].map(|values| (values, batch.shared));
+                [&mut *part.params, transposed].map(|values| (values, batch.shared));
             let [a, b, c] = part.slots.each_mut().map(|state| (&mut **state, false));
             let mut slices = [params, transpose, a, b, c];
             let mut claims = Claims::new(&mut slices);

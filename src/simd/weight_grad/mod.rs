@@ -176,7 +176,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let (groups, apart, per_shard) =
             (self.shards.groups(), self.shards.apart, self.shards.pieces);
         let tiles = self.inputs.div_ceil(MR) * groups;
-        let pairs = room.claims.pairs().div_ceil(tiles);
+        let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
             let turns = if const { is_tall(MR, NV) } {
@@ -286,7 +286,7 @@ mod tests {
             pieces.flat_map(|pieces| levels().into_iter().map(move |level| (pieces, level)))
         {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
-            let (mut params, mut state, mut short) = (x.clone(), dy.clone(), [1.0]);
+            let (mut params, mut state, mut short) = ([0.5; 3000], [-0.5; 700], [1.0]);
             let mut grads = vec![f32::NAN; layout.weights_len()];
             let mut bias = vec![f32::NAN; crate::rows::padded(outputs)];
             for b in (0..layout.blocks()).map(|b| layout.block(b)) {
@@ -312,6 +312,8 @@ mod tests {
                 dispatch_at!(level, simd =>
                     weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias), &mut claims));
             }
+            let as_they_were = (params, state, short) == ([0.5; 3000], [-0.5; 700], [1.0]);
+            assert!(as_they_were, "claims change nothing");
             for o in 0..outputs {
                 let sum = |s: usize| (starts[s]..starts[s + 1]).map(|r| dy_at(r, o)).sum();
                 let leaves: Vec<f32> = (0..shard_rows.len()).map(sum).collect();

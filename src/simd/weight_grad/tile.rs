@@ -18,7 +18,7 @@ pub(super) const fn is_tall(height: usize, panels: usize) -> bool {
 /// Most nodes that a tile adds up.
 pub(super) const NODES: usize = 8;
 
-/// Where to write, and what will be wanted soon.
+/// Where to write, and what to make ready.
 pub(super) struct Room<'r, 'a> {
     /// Scratch for tiles and for strips.
     pub tiles: &'r mut [f32],
@@ -66,7 +66,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, claims } = room;
-    claims.begin(group.pairs, group.turns);
+    claims.begin(group.pairs, if const { is_tall(MR, NV) } { group.turns } else { 1 });
     let unit = const { unit(MR) };
     let mut starts = [0; UNITS];
     for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
