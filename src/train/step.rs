@@ -29,10 +29,10 @@ use crate::simd::Ahead;
 /// after a bound has shown that none can overflow.
 const SMALL: usize = 1 << 15;
 
-/// Floats of a step, its rows and the parameters with their state, up to which the next step's rows are asked for
-/// ahead: they must not leave the second cache before they are gathered. 784-512-512-10, whose step has four
-/// times as many, trained 1.035 times as fast on one thread without being asked for, 784-128-10, with 0.8 of as
-/// many, 0.98 times (Zen 4).
+/// Floats that a step goes through, rows and parameters with their state, up to which the next step's rows are
+/// asked for ahead: beyond it they have left the caches before they are gathered. As it was measured on one and two
+/// cores of a Zen 4: without being asked for, 784-512-512-10, whose step has four times as many, trained 1.00 to
+/// 1.035 times as fast, 784-128-10, with 0.8 of as many, 0.97 to 0.98 times.
 const NEAR: usize = 1 << 19;
 
 /// Runs of units per worker: towards a step's end small ones, so that workers end together.
