@@ -18,9 +18,9 @@ const BURST: usize = 4;
 ///
 /// Of values that other cores have read these hold copies, and a write waits until they are given up. Asking for
 /// a line to be written is enough for some processors; Zen 4 passes over that for a line in its own cache, but not
-/// over a write, so lines are written as they are some time before the update, but the last few of a unit. On two of its cores 784-128-10
-/// trained 1.09 times as fast by it, 784-512-512-10 1.025 times, and 1.6 and 1.17 times at moments when a line took
-/// 200 ns from one core to the other instead of 50.
+/// over a write, so all lines but the last few are written as they are some time before the update. On two of its
+/// cores 784-128-10 trained 1.09 times as fast by it, 784-512-512-10 1.025 times, and 1.6 and 1.17 times at moments
+/// when a line took 200 ns from one core to the other instead of 50.
 #[derive(Debug)]
 pub(crate) struct Claims<'a> {
     slices: std::slice::IterMut<'a, (&'a mut [f32], bool)>,
@@ -62,7 +62,8 @@ impl<'a> Claims<'a> {
 
     /// Pairs that each of so many tiles asks for. A tile does not go on from one slice to the next.
     pub fn per_tile(&self, tiles: usize) -> usize {
-        self.pairs().div_ceil(tiles.saturating_sub(self.slices.len()).max(1))
+        let slices = self.slices.len() + usize::from(self.asked < self.pairs.len());
+        self.pairs().div_ceil(tiles.saturating_sub(slices).max(1))
     }
 
     /// Begins a tile that asks for up to `most` pairs in so many turns.

@@ -15,9 +15,9 @@ pub(crate) fn prefetch<T>(value: &T) {
     branches::prefetch_read_data::<_, SECOND>(value);
 }
 
-/// The same for a value that other cores hold and this one will write: on processors that heed it they give up their
-/// copies meanwhile, and the first write need not wait for it (on others see `Claims`). On two threads 784-512-512-10 trained 1.13 times as fast by it and
-/// 54-256-256-256-7 1.065 times (Granite Rapids).
+/// The same for a value that other cores hold and this one will write: on processors that heed it they give up
+/// their copies meanwhile, and the first write need not wait for it (for others see `Claims`). On two threads
+/// 784-512-512-10 trained 1.13 times as fast by it and 54-256-256-256-7 1.065 times (Granite Rapids).
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(value: &T) {
     branches::prefetch_write_data::<_, SECOND>(value);
@@ -31,29 +31,6 @@ pub(crate) type Pair = [f32; 2 * LANES];
 pub(crate) fn prefetch_pair(pair: &Pair) {
     prefetch(&pair[0]);
     prefetch(&pair[LANES]);
-}
-
-/// Pairs of lines that are asked for in the course of a loop, so many a turn: a core waits for some 16 lines
-/// at once, and a burst of more holds up what it loads itself.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace<'a> {
-    pairs: &'a [Pair],
-    at_once: usize,
-}
-
-impl<'a> Pace<'a> {
-    #[inline(always)]
-    pub fn new(pairs: &'a [Pair], at_once: usize) -> Self {
-        Self { pairs, at_once }
-    }
-
-    /// The pairs of the next turn.
-    #[inline(always)]
-    pub fn take(&mut self) -> &'a [Pair] {
-        let (now, later) = self.pairs.split_at(self.at_once.min(self.pairs.len()));
-        self.pairs = later;
-        now
-    }
 }
 
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.

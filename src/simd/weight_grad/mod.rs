@@ -7,7 +7,7 @@ use std::ops::Range;
 
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
-use self::tile::{AT_ONCE, Group, NODES, Room, SHORT, is_tall, tile};
+use self::tile::{AT_ONCE, Group, NODES, Room, SHORT, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
 use crate::rows::{LANES, Rows};
 use crate::simd::{Claims, Registers, dispatch};
@@ -179,11 +179,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
-            let turns = if const { is_tall(MR, NV) } {
-                pieces.iter().flatten().map(|piece| piece.rows / AT_ONCE).sum()
-            } else {
-                1
-            };
+            let turns = pieces.iter().flatten().map(|piece| piece.rows / AT_ONCE).sum();
             let group = Group {
                 index,
                 turns,

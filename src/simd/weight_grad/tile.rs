@@ -51,7 +51,7 @@ pub(super) struct Group<'a, 'l> {
     /// The block's first input and the strip's first panel of outputs.
     pub input: usize,
     pub panel: usize,
-    /// Pairs of lines that each tile asks for, and in how many turns.
+    /// Pairs of lines that each tile asks for, and in how many turns a tall one does.
     pub pairs: usize,
     pub turns: usize,
 }
