@@ -33,6 +33,30 @@ pub(crate) fn prefetch_pair(pair: &Pair) {
     prefetch(&pair[LANES]);
 }
 
+/// Pairs of lines that are asked for in the course of a loop, so many a turn: a core waits for some 16 lines
+/// at once, and a burst of more holds up what it loads itself. The library's `Chunks` would do the same, in 4 to 5%
+/// more instructions a step (784-128-10 and 54-256-256-256-7 on AVX2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace<'a> {
+    pairs: &'a [Pair],
+    at_once: usize,
+}
+
+impl<'a> Pace<'a> {
+    #[inline(always)]
+    pub fn new(pairs: &'a [Pair], at_once: usize) -> Self {
+        Self { pairs, at_once }
+    }
+
+    /// The pairs of the next turn.
+    #[inline(always)]
+    pub fn take(&mut self) -> &'a [Pair] {
+        let (now, later) = self.pairs.split_at(self.at_once.min(self.pairs.len()));
+        self.pairs = later;
+        now
+    }
+}
+
 /// Rows whose pages are looked up together: a request waits for its page, and holds up what follows.
 const AT_ONCE: usize = 16;
 

@@ -1,7 +1,6 @@
 //! A tile of a product: some rows by some panels, from its start to what is stored.
 
 use std::ops::Range;
-use std::slice::Chunks;
 
 use fearless_simd::{SimdBase, f32x16, prelude::*, u32x16};
 
@@ -9,7 +8,7 @@ use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::Registers;
 use crate::simd::panels::Panel;
-use crate::simd::prefetch::{Ahead, Pair, prefetch_pair};
+use crate::simd::prefetch::{Ahead, Pace, Pair, prefetch_pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
 
 /// The binary logarithm of the indices of the summed dimension for each pair of lines that is asked for, where
@@ -119,19 +118,19 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
         for (slice, panel) in panels.iter_mut().zip(&place.panels) {
             *slice = panel.piece(&piece);
         }
-        let turns = match next {
+        let pace = match next {
             Some(next) => {
                 let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
                 let from = |part: usize| (pairs.len() * part) >> parts;
                 let at_once = (LANES >> parts).max(1);
-                pairs[from(part)..from(part + 1)].chunks(at_once)
+                Pace::new(&pairs[from(part)..from(part + 1)], at_once)
             }
             None => {
                 let pairs = wanted.next().copied().unwrap_or_default();
-                pairs.chunks(LANES >> AHEAD_SHIFT)
+                Pace::new(pairs, LANES >> AHEAD_SHIFT)
             }
         };
-        acc = chain::<S, MR, NV, FAR>(simd, (left, a.panel), (piece.len(), &panels), acc, turns);
+        acc = chain::<S, MR, NV, FAR>(simd, (left, a.panel), (piece.len(), &panels), acc, pace);
         left = left.get(piece.len() / LANES * a.panel..).unwrap_or_default();
         start = piece.end;
     }
@@ -272,7 +271,7 @@ fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     (left, apart): (&[f32], usize),
     (len, panels): (usize, &[&[[f32; LANES]]; NV]),
     mut acc: [[f32x16<S>; NV]; MR],
-    mut turns: Chunks<Pair>,
+    mut pace: Pace,
 ) -> [[f32x16<S>; NV]; MR] {
     let (whole, rest) = (len / LANES, len % LANES);
     let (mut sixteens, mut ends) = ([&[][..]; NV], [&[][..]; NV]);
@@ -286,12 +285,12 @@ fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         for v in 0..NV {
             right[v] = &sixteens[v][q][..];
         }
-        let pairs = if FAR { turns.next().unwrap_or_default() } else { &[] };
+        let pairs = if FAR { pace.take() } else { &[] };
         acc = sixteen::<S, MR, NV, FAR>(simd, rows, &right, acc, pairs);
     }
     if rest > 0 {
         let rows = &left[whole * apart..].as_chunks::<LANES>().0[..MR];
-        let pairs = if FAR { turns.next().unwrap_or_default() } else { &[] };
+        let pairs = if FAR { pace.take() } else { &[] };
         acc = fewer(simd, rows, &ends, acc, pairs);
     }
     acc
