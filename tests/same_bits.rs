@@ -123,11 +123,20 @@ fn special() -> Vec<Case> {
     vec![
         case(
             "9-45-4 with dropout and a norm",
-            regularised.build(5).unwrap(),
+            regularised.clone().build(5).unwrap(),
             classes(119, 9, 4, 5),
             TrainConfig::new(CrossEntropy::default().label_smoothing(0.1), AdamW::new(0.01))
                 .batch_size(100)
                 .shards(4),
+        ),
+        case(
+            "9-45-4 with dropout and a norm, whose batches two or four workers share as a team",
+            regularised.build(5).unwrap(),
+            classes(700, 9, 4, 5),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.01))
+                .batch_size(290)
+                .clip(Clip::Norm(0.2))
+                .epochs(3),
         ),
         case(
             "11-21-3 with a layer of the user's own",

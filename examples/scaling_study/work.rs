@@ -83,7 +83,7 @@ impl Work {
                     .map(|(rows, phases)| (fixed(*rows), *rows as f64, of(phases))),
             )
         };
-        let block = line(&first, &|rows| block_rows(rows, 1).len() as f64);
+        let block = line(&first, &|rows| block_rows(rows, params, 1).len() as f64);
         let reduce = line(&|phases| phases[Phase::Reduce as usize], &|_| 1.0);
         let widths: usize = workload.layers.windows(2).map(|pair| pair[0] + pair[1]).sum();
         let mut work = Self {
@@ -119,7 +119,7 @@ impl Work {
     /// its sums.
     pub fn passes(&self, setting: Setting) -> Vec<Vec<f64>> {
         let Setting { threads, batch } = setting;
-        let blocks = block_rows(batch, threads);
+        let blocks = block_rows(batch, self.params, threads);
         let pieces = &self.pieces[threads.clamp(1, MOST) - 1];
         let of = |seconds: f64| pieces.iter().map(|share| share * seconds).collect::<Vec<_>>();
         let reduce = self.reduce.at(batch);
@@ -142,7 +142,7 @@ impl Work {
 
     /// Shards of the batch, and levels of the tree that adds them up.
     pub fn tree(&self) -> (usize, u32) {
-        let shards = shards(self.workload.batch, None);
+        let shards = shards(self.workload.batch, self.params, None);
         (shards, shards.next_power_of_two().ilog2())
     }
 

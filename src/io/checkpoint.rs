@@ -188,6 +188,13 @@ impl Due {
             || self.checkpoint.every.is_some_and(|every| self.last.elapsed() >= every)
     }
 
+    /// Steps from step `steps` to the next one after which a checkpoint may be due.
+    pub fn steps_left(&self, steps: u64) -> usize {
+        self.checkpoint.every_steps.map_or(usize::MAX, |every| {
+            usize::try_from(every - steps % every).unwrap_or(usize::MAX)
+        })
+    }
+
     /// Writes a checkpoint; `slots` and `best` lie as the parameters do, or are empty.
     pub fn write(
         &mut self,

@@ -1,5 +1,6 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
+mod add;
 mod claims;
 mod fma;
 mod gather;
@@ -18,6 +19,7 @@ pub(crate) mod reference;
 pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
+pub(crate) use add::add_and_take;
 pub(crate) use claims::Claims;
 pub(crate) use fma::Fma;
 pub(crate) use gather::copy_rows;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::observer::Flow;
 use super::pool::most;
+use super::step::StepOutcome;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
 use crate::Result;
@@ -35,6 +36,15 @@ impl EpochState {
     /// Counts the time from now on, if it is not counted already.
     pub(super) fn start_clock(&mut self) {
         self.clock.get_or_insert_with(Instant::now);
+    }
+
+    /// Counts a step on so many rows.
+    pub(super) fn count(&mut self, outcome: &StepOutcome, rows: usize) {
+        self.step += 1;
+        self.loss += outcome.loss;
+        self.normalizer += outcome.normalizer;
+        self.correct += outcome.correct;
+        self.rows += rows;
     }
 
     /// Counts no more.

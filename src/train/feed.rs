@@ -25,11 +25,24 @@ struct Reading {
     batch: Option<Dataset>,
 }
 
-/// A data set, which of its rows are a batch, and which are the one after, where that is known.
-pub(super) struct Batch<'f> {
+/// A data set, and its rows in the order of their batches, from the next one on as far as they are known.
+pub(super) struct Batches<'f> {
     pub data: &'f Dataset,
-    pub rows: &'f [u32],
-    pub next: &'f [u32],
+    rows: &'f [u32],
+    size: usize,
+}
+
+impl Batches<'_> {
+    /// How many are known.
+    pub fn known(&self) -> usize {
+        self.rows.len().div_ceil(self.size)
+    }
+
+    /// Those of the batch that comes after `index` others; none where it is not known.
+    pub fn batch(&self, index: usize) -> &[u32] {
+        let rows = &self.rows[(index * self.size).min(self.rows.len())..];
+        &rows[..self.size.min(rows.len())]
+    }
 }
 
 impl<'a> Feed<'a> {
@@ -46,21 +59,21 @@ impl<'a> Feed<'a> {
         self.source
     }
 
-    /// The batch of a step.
-    pub fn batch(
+    /// The batches from a step on.
+    pub fn batches(
         &mut self,
         config: &TrainConfig,
         (epoch, step): (usize, usize),
-    ) -> Result<Batch<'_>> {
+    ) -> Result<Batches<'_>> {
         match self.source {
             DataSource::Memory(data) => {
                 if config.shuffle && self.drawn != Some(epoch) {
                     shuffle(&mut self.order, config.seed, epoch as u64);
                     self.drawn = Some(epoch);
                 }
-                let mut batches = self.order.chunks(config.batch_size).skip(step);
-                let mut next = || batches.next().unwrap_or(&[]);
-                Ok(Batch { data, rows: next(), next: next() })
+                let size = config.batch_size;
+                let rows = self.order.get(step.saturating_mul(size)..).unwrap_or(&[]);
+                Ok(Batches { data, rows, size })
             }
             DataSource::Stream(stream) => {
                 let reading = match self.reading.take() {
@@ -69,7 +82,8 @@ impl<'a> Feed<'a> {
                 };
                 let reading = self.reading.insert(reading);
                 let data = reading.advance(stream, config)?;
-                Ok(Batch { data, rows: &self.order[..data.rows()], next: &[] })
+                let size = data.rows();
+                Ok(Batches { data, rows: &self.order[..size], size })
             }
         }
     }

@@ -74,6 +74,11 @@ impl Publisher {
         handle
     }
 
+    /// Steps from step `steps` to the next one after which it publishes.
+    pub fn steps_left(&self, steps: u64) -> usize {
+        usize::try_from(self.every - steps % self.every).unwrap_or(usize::MAX)
+    }
+
     /// Publishes after step `steps`, if that is one of those and anybody has a handle.
     pub fn step(&mut self, model: &Sequential, steps: u64) {
         if steps.is_multiple_of(self.every) {

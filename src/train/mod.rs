@@ -21,6 +21,7 @@ mod progress;
 mod resume;
 mod shards;
 mod step;
+mod team;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
 mod trainer;

@@ -15,6 +15,13 @@ const FEWEST_ROWS: usize = 16;
 const ROWS_PER_SHARD: usize = 64;
 const SHARDS: usize = 16;
 
+/// Parameters up to which a net is small, padding included: it may be trained by a team, and its gradients go through
+/// memory, where they stay in the second cache.
+pub const SMALL: usize = 1 << 15;
+
+/// Rows from which a small net's batch has two shards, one for each of two members of a team.
+const ROWS_OF_TWO: usize = 64;
+
 /// Most rows of a block. The weights pass by once a block: for wide layers more rows share them, and
 /// beyond this number the rows leave the second cache. On one thread the forward pass of
 /// 784-2048-2048-10 ran at 0.75, 0.82, 0.85 and 0.82 of the peak with 128, 256, 512 and 1,024 (Zen 5).
@@ -23,11 +30,19 @@ const ROWS_PER_BLOCK: usize = 512;
 /// Blocks per worker, so that a slow core holds the others up by one block at most.
 const BLOCKS_PER_WORKER: usize = 2;
 
-/// Number of shards of a batch of `rows` rows. A configured number is the most there are.
-pub fn shards(rows: usize, configured: Option<usize>) -> usize {
+/// Number of shards of a batch of `rows` rows of a net with `params` parameters. A configured number is the most
+/// there are.
+pub fn shards(rows: usize, params: usize, configured: Option<usize>) -> usize {
     match configured {
         Some(shards) => shards.min(rows / FEWEST_ROWS).max(1),
-        None => (rows / ROWS_PER_SHARD).clamp(1, SHARDS),
+        None => {
+            let shards = (rows / ROWS_PER_SHARD).clamp(1, SHARDS);
+            match params <= SMALL {
+                // The members of a team have as many shards each.
+                true if rows >= ROWS_OF_TWO => (1 << shards.ilog2()).max(2),
+                _ => shards,
+            }
+        }
     }
 }
 
@@ -43,6 +58,8 @@ pub(crate) struct Piece {
 pub(crate) struct Cutting {
     /// Shards, where they are configured.
     pub shards: Option<usize>,
+    /// Parameters of the net.
+    pub params: usize,
     pub workers: usize,
     /// Whether a shard may lie in several blocks.
     pub divide: bool,
@@ -63,7 +80,7 @@ pub(crate) struct Cut {
 impl Cut {
     /// Cuts `rows` rows. It allocates nothing where it was cut as finely before.
     pub fn recut(&mut self, rows: usize, how: Cutting) {
-        let shards = shards(rows, how.shards);
+        let shards = shards(rows, how.params, how.shards);
         let per_worker = if how.workers == 1 { 1 } else { BLOCKS_PER_WORKER };
         let wanted = (how.workers * per_worker).min(rows / FEWEST_ROWS);
         let wanted = wanted.max(rows.div_ceil(ROWS_PER_BLOCK)).max(1);
@@ -85,6 +102,25 @@ impl Cut {
         }
     }
 
+    /// What each member of a team takes: as many shards, which lie together in the tree, in one block. And which
+    /// of the batch's rows these are.
+    pub fn of_member(
+        rows: usize,
+        shards: usize,
+        (member, members): (usize, usize),
+    ) -> (Range<usize>, Self) {
+        let each = shards / members;
+        let start = |shard: usize| (member * each + shard) * rows / shards;
+        let pieces = (0..each).map(|shard| Piece {
+            block: 0,
+            rows: start(shard) - start(0)..start(shard + 1) - start(0),
+        });
+        let taken = start(0)..start(each);
+        let blocks = std::iter::once(0..taken.len()).collect();
+        let cut = Self { rows: taken.len(), shards: each, pieces: pieces.collect(), blocks };
+        (taken, cut)
+    }
+
     /// Pieces of each shard.
     pub fn per_shard(&self) -> usize {
         self.pieces.len() / self.shards
@@ -96,10 +132,11 @@ impl Cut {
     }
 }
 
-/// Rows of each block into which a batch of `rows` rows is cut for `workers` workers.
-pub fn block_rows(rows: usize, workers: usize) -> Vec<usize> {
+/// Rows of each block into which a batch of `rows` rows of a net with `params` parameters is cut for `workers`
+/// workers.
+pub fn block_rows(rows: usize, params: usize, workers: usize) -> Vec<usize> {
     let mut cut = Cut::default();
-    cut.recut(rows, Cutting { shards: None, workers, divide: true });
+    cut.recut(rows, Cutting { shards: None, params, workers, divide: true });
     cut.blocks.iter().map(Range::len).collect()
 }
 
@@ -107,9 +144,11 @@ pub fn block_rows(rows: usize, workers: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
+    const LARGE: usize = SMALL + 1;
+
     fn cut(rows: usize, shards: Option<usize>, workers: usize, divide: bool) -> Cut {
         let mut cut = Cut::default();
-        cut.recut(rows, Cutting { shards, workers, divide });
+        cut.recut(rows, Cutting { shards, params: LARGE, workers, divide });
         cut
     }
 
@@ -165,6 +204,47 @@ mod tests {
             for workers in [2, 3, 8, 64] {
                 assert_eq!(ends(workers, true), ends(1, true), "{rows} rows, {workers} workers");
                 assert_eq!(ends(workers, false), ends(1, true), "{rows} rows, {workers} workers");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_nets_shards_can_be_dealt_out_to_two() {
+        for (rows, expected) in [
+            (1, 1),
+            (63, 1),
+            (64, 2),
+            (127, 2),
+            (191, 2),
+            (200, 2),
+            (256, 4),
+            (1000, 8),
+            (5000, 16),
+        ] {
+            assert_eq!(shards(rows, SMALL, None), expected, "{rows} rows");
+        }
+        assert_eq!((shards(64, LARGE, None), shards(200, SMALL, Some(5))), (1, 5));
+    }
+
+    #[test]
+    fn members_of_a_team_take_the_same_shards_that_one_worker_has() {
+        for (rows, shards) in [(64, 2), (67, 2), (300, 4), (1001, 8)] {
+            let alone = cut(rows, Some(shards), 1, false);
+            for members in [2, 4, 8].into_iter().filter(|&members| members <= shards) {
+                let cuts =
+                    (0..members).map(|member| Cut::of_member(rows, shards, (member, members)));
+                let pieces = cuts.flat_map(|(taken, cut)| {
+                    assert_eq!((cut.rows, cut.shards), (taken.len(), shards / members));
+                    cut.pieces.into_iter().map(move |Piece { block, rows }| {
+                        assert_eq!(block, 0);
+                        rows.start + taken.start..rows.end + taken.start
+                    })
+                });
+                let expected = alone.pieces.iter().map(|piece| {
+                    let first = alone.blocks[piece.block].start;
+                    piece.rows.start + first..piece.rows.end + first
+                });
+                assert_eq!(pieces.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }
         }
     }

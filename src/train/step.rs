@@ -1,8 +1,11 @@
 //! One optimizer step: blocks of rows forward and backward, then units of parameters.
 
+mod input;
 mod phases;
+mod runs;
 mod timer;
 
+pub(super) use input::{StepInput, Taken, through};
 pub use phases::PhaseClock;
 pub use timer::Phase;
 pub(crate) use timer::{Timer, Untimed};
@@ -12,22 +15,17 @@ use crossbeam::utils::CachePadded;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::{Cut, Cutting};
+use super::shards::{Cut, Cutting, SMALL};
+use super::team::{self, Team};
 use super::update::{
     Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_all, update_only,
 };
 use crate::aligned::Aligned;
-use crate::data::{Dataset, TargetShape};
+use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
 use crate::loss::Loss;
 use crate::model::Sequential;
 use crate::optim::{Clip, Optimizer};
-use crate::simd::Ahead;
-
-/// Parameters up to which a step writes its gradients to memory, sees that all are finite and then
-/// updates: they stay in the second cache. Larger models go through each gradient once, in the tile,
-/// after a bound has shown that none can overflow.
-const SMALL: usize = 1 << 15;
 
 /// Floats that a step goes through, rows and parameters with their state, up to which the next step's rows are
 /// asked for ahead: beyond it they have left the caches before they are gathered. As it was measured on one and two
@@ -54,28 +52,13 @@ pub(super) struct Stepper {
     sizes: Vec<f64>,
     fork: Fork,
     cutting: Cutting,
+    /// Makes the steps on whole batches, where there is one.
+    team: Option<Team>,
     exact: bool,
     /// Whether to take the norm of every gradient.
     pub norm: bool,
     /// Optimizer steps done.
     pub steps: u64,
-}
-
-/// What stays the same for a run, and what a step is told.
-pub(super) struct StepInput<'a> {
-    pub data: &'a Dataset,
-    pub loss: &'a Loss,
-    pub optimizer: &'a Optimizer,
-    pub clip: Clip,
-    pub seed: u64,
-    pub epoch: u64,
-    pub lr: f64,
-    /// The data set's rows of this batch.
-    pub rows: &'a [u32],
-    /// Those of the batch that comes after, as far as they are known.
-    pub next: &'a [u32],
-    /// The epoch's row that stands first in this batch.
-    pub first_row: u64,
 }
 
 /// What a step found before it changed the parameters.
@@ -89,6 +72,10 @@ pub(super) struct StepOutcome {
     pub correct: usize,
     /// The gradient's sum of squares before clipping, where it was taken.
     pub squares: Option<f64>,
+}
+
+impl StepOutcome {
+    pub(super) const NONE: Self = Self { loss: 0.0, normalizer: 0.0, correct: 0, squares: None };
 }
 
 /// What was not finite.
@@ -105,6 +92,9 @@ impl Stepper {
         batches: &[usize],
         (shards, workers): (Option<usize>, usize),
     ) -> Self {
+        let whole = batches.iter().copied().max().unwrap_or(0);
+        let team = team::fits(model, whole, shards, workers).then_some(workers);
+        let workers = if team.is_some() { 1 } else { workers };
         let fused_end = loss.fuses(model.last_activation());
         let plan = Plan::new(&model.layers, model.layers.len() - usize::from(fused_end), true);
         let units = units(&model.layers, &plan);
@@ -133,7 +123,8 @@ impl Stepper {
             transposed,
             slots,
             fork: Fork::new(workers),
-            cutting: Cutting { shards, workers, divide: !sums_shards(&model.layers) },
+            cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
+            team: None,
             exact,
             norm: false,
             steps: 0,
@@ -142,6 +133,9 @@ impl Stepper {
             stepper.reserve(rows, targets);
         }
         stepper.refresh(model);
+        if let Some(members) = team {
+            stepper.team = Some(stepper.new_team(model, targets, (whole, members)));
+        }
         stepper
     }
 
@@ -171,23 +165,24 @@ impl Stepper {
             let transpose = &mut self.transpose[unit.transpose.clone()];
             batch.transpose(unit, &model.params[unit.params.clone()], transpose);
         }
+        self.outdate();
     }
 
-    /// Makes one step. On an error the parameters are as they were.
-    pub fn step(
-        &mut self,
-        model: &mut Sequential,
-        input: &StepInput,
-    ) -> Result<StepOutcome, NotFinite> {
-        self.timed(model, input, &Untimed)
+    /// The members of a team have parameters that are no longer the model's.
+    fn outdate(&mut self) {
+        if let Some(team) = &mut self.team {
+            team.outdate();
+        }
     }
 
-    fn timed(
+    /// Makes one step.
+    fn step(
         &mut self,
         model: &mut Sequential,
         input: &StepInput,
         timer: &impl Timer,
     ) -> Result<StepOutcome, NotFinite> {
+        self.outdate();
         if self.cut.rows != input.rows.len() {
             self.reserve(input.rows.len(), input.data.targets().shape());
         }
@@ -201,14 +196,14 @@ impl Stepper {
         Ok(outcome)
     }
 
-    /// Whether the sum of the gradient's squares is to be taken.
-    fn wants_squares(&self, clip: Clip) -> bool {
-        self.norm || matches!(clip, Clip::Norm(_))
+    /// What is to be known of the gradient's size.
+    fn size(&self, clip: Clip) -> Size {
+        if self.norm || matches!(clip, Clip::Norm(_)) { Size::Squares } else { Size::Largest }
     }
 
     /// Whether gradients go through memory in every step.
     fn in_memory(&self, clip: Clip) -> bool {
-        self.exact || self.wants_squares(clip)
+        self.exact || self.size(clip) == Size::Squares
     }
 
     /// The cost of a run of units below which it is not shared out.
@@ -252,28 +247,17 @@ impl Stepper {
             epoch: input.epoch,
             bound: !self.in_memory(input.clip),
         };
-        let near = self.floats(model, input) <= NEAR;
+        let ahead = self.floats(model, input) <= NEAR;
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let cut = &self.cut;
-        let rows = input.rows.iter().map(|&row| row as usize);
-        let normalizer = input.loss.normalizer(input.data.targets(), rows);
-        let scale = (1.0 / normalizer) as f32;
+        let normalizer = input.normalizer();
         each_block(blocks, 0, self.fork, &|index, block| {
-            let rows = cut.blocks[index].clone();
-            let first = input.first_row + rows.start as u64;
-            let next = input.next.get(rows.clone()).filter(|_| near).unwrap_or(&[]);
-            let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
-            timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-            timer.time(Phase::Forward, || block.forward(&pass, first, ahead));
-            timer.time(Phase::Loss, || block.loss(&pass, input.loss, Some(scale)));
-            timer.time(Phase::Backward, || block.backward(&pass));
-            if pass.bound {
-                timer.time(Phase::Measure, || block.measure(&pass));
-            }
+            let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
+            through(block, &pass, input, taken, timer);
         });
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        StepOutcome { loss, normalizer, correct, squares: None }
+        StepOutcome { loss, normalizer, correct, ..StepOutcome::NONE }
     }
 
     /// Whether the sizes of what goes into the gradients show that none can overflow.
@@ -297,7 +281,7 @@ impl Stepper {
         in_memory: bool,
         timer: &impl Timer,
     ) -> Result<Option<f64>, NotFinite> {
-        let size = if self.wants_squares(input.clip) { Size::Squares } else { Size::Largest };
+        let size = self.size(input.clip);
         let number = self.steps + 1;
         let SecondHalf { units, batch, mut part, share } = self.second_half(model, in_memory);
         let mut sum = None;

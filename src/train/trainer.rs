@@ -6,13 +6,13 @@ use rayon::ThreadPool;
 
 use super::config::TrainConfig;
 use super::epoch::EpochState;
-use super::feed::{Batch, Feed, steps_per_epoch};
+use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, StepReport};
-use super::pool::{catch, pool, workers};
+use super::pool::{catch, pool};
 use super::shards::shards;
-use super::step::{NotFinite, StepInput, StepOutcome, Stepper};
-use super::{EpochReport, History, StopReason};
+use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
+use super::{EpochReport, History, StopReason, team};
 use crate::aligned::Aligned;
 use crate::data::DataSource;
 use crate::io::{Due, Trained};
@@ -82,6 +82,8 @@ pub struct Trainer<'a> {
     pub(super) reports: Vec<EpochReport>,
     pub(super) stopped: Option<StopReason>,
     wants_steps: bool,
+    /// What the steps of the last run found.
+    outcomes: Vec<StepOutcome>,
     pub(super) due: Option<Due>,
     pub(super) publisher: Option<Publisher>,
 }
@@ -112,7 +114,7 @@ impl<'a> Trainer<'a> {
             );
             return Err(Error::config("batch_size", problem));
         }
-        let workers = workers(config.threads, model.flops_per_row() * batch);
+        let workers = team::workers(config.threads, model, batch, config.shards);
         let batches: &[usize] =
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
         let mut stepper = Stepper::new(
@@ -137,6 +139,7 @@ impl<'a> Trainer<'a> {
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
             wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),
+            outcomes: vec![],
             publisher: None,
             due: config.checkpoint.clone().map(Due::new),
             config: config.clone(),
@@ -186,7 +189,7 @@ impl<'a> Trainer<'a> {
     /// As [`train_parallel`].
     pub fn step(&mut self) -> Result<StepReport> {
         self.guarded(|trainer| {
-            let (report, flow) = trainer.step_inside()?;
+            let (report, flow) = trainer.steps_inside(1)?;
             trainer.after_step(flow)?;
             Ok(report)
         })
@@ -199,7 +202,7 @@ impl<'a> Trainer<'a> {
             epochs: self.reports.clone(),
             stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
-            shards: shards(batch, self.config.shards),
+            shards: shards(batch, self.model.params.len(), self.config.shards),
         }
     }
 
@@ -245,64 +248,85 @@ impl<'a> Trainer<'a> {
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {
         loop {
-            let (_, flow) = self.step_inside()?;
+            let (_, flow) = self.steps_inside(usize::MAX)?;
             if let Some(report) = self.after_step(flow)? {
                 return Ok(report);
             }
         }
     }
 
-    fn step_inside(&mut self) -> Result<(StepReport, Flow)> {
+    /// Steps to be made before anybody looks.
+    fn run_length(&self) -> usize {
+        if self.wants_steps {
+            return 1;
+        }
+        let run = self.stepper.run_length(self.model);
+        let steps = self.stepper.steps;
+        let published = self.publisher.as_ref().map_or(usize::MAX, |it| it.steps_left(steps));
+        let saved = self.due.as_ref().map_or(usize::MAX, |due| due.steps_left(steps));
+        run.min(published).min(saved)
+    }
+
+    /// Makes steps of the epoch, at most so many, and reports the last one.
+    fn steps_inside(&mut self, most: usize) -> Result<(StepReport, Flow)> {
         self.epoch.start_clock();
         let steps = self.steps_per_epoch();
+        let most = most.min(self.run_length()).min(steps - self.epoch.step);
         let (config, epoch) = (&self.config, &self.epoch);
-        let Batch { data, rows, next } = self.feed.batch(config, (epoch.done, epoch.step))?;
-        let base = config.optimizer.lr();
-        let lr = config.schedule.rate(base, epoch.done as u64, self.stepper.steps, &self.schedule);
-        let input = StepInput {
-            data,
+        let batches = self.feed.batches(config, (epoch.done, epoch.step))?;
+        let count = most.min(batches.known());
+        let (first, before) = (epoch.step, self.stepper.steps);
+        let (done, schedule, base) = (epoch.done as u64, &self.schedule, config.optimizer.lr());
+        let input = |index: usize| StepInput {
+            data: batches.data,
             loss: &config.loss,
             optimizer: &config.optimizer,
             clip: config.clip,
             seed: config.seed,
-            epoch: epoch.done as u64,
-            lr,
-            rows,
-            next,
-            first_row: (epoch.step * config.batch_size) as u64,
+            epoch: done,
+            lr: config.schedule.rate(base, done, before + index as u64, schedule),
+            rows: batches.batch(index),
+            next: batches.batch(index + 1),
+            first_row: ((first + index) * config.batch_size) as u64,
         };
-        let outcome = self.stepper.step(self.model, &input).map_err(|NotFinite(what)| {
-            Error::NonFinite { what, epoch: epoch.done + 1, step: epoch.step + 1 }
+        self.outcomes.clear();
+        let made = self.stepper.steps(self.model, count, &input, &mut self.outcomes, &Untimed);
+        for (index, outcome) in self.outcomes.iter().enumerate() {
+            self.epoch.count(outcome, batches.batch(index).len());
+        }
+        made.map_err(|NotFinite(what)| Error::NonFinite {
+            what,
+            epoch: self.epoch.done + 1,
+            step: self.epoch.step + 1,
         })?;
-        let count = rows.len();
-        let StepOutcome { loss, normalizer, correct, squares } = outcome;
-        self.epoch.step += 1;
-        self.epoch.loss += loss;
-        self.epoch.normalizer += normalizer;
-        self.epoch.correct += correct;
-        self.epoch.rows += count;
+        let last = self.outcomes.last().expect("a run has steps");
+        let StepInput { lr, rows, .. } = input(count - 1);
         self.epoch.lr = lr;
         let report = StepReport {
             epoch: self.epoch.done + 1,
             step: self.epoch.step,
             steps,
             epochs: config.epochs,
-            rows: count,
-            loss: loss / normalizer,
+            rows: rows.len(),
+            loss: last.loss / last.normalizer,
             lr,
-            gradient_norm: squares.map(f64::sqrt),
+            gradient_norm: last.squares.map(f64::sqrt),
         };
+        Ok((report, self.tell_step(&report)?))
+    }
+
+    fn tell_step(&mut self, report: &StepReport) -> Result<Flow> {
         let mut flow = Flow::Continue;
         if self.wants_steps {
             self.epoch.stop_clock();
             for observer in &self.config.observers {
                 let mut observer = observer.lock();
-                if observer.wants_steps() && observer.step(&report)? == Flow::Stop {
+                if observer.wants_steps() && observer.step(report)? == Flow::Stop {
                     self.stopped = Some(StopReason::Observer);
                     flow = Flow::Stop;
                 }
             }
         }
-        Ok((report, flow))
+        Ok(flow)
     }
 }

@@ -307,6 +307,17 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
     });
 }
 
+/// The gradients of all units.
+pub(crate) fn gradients(batch: &Batch, units: &[Unit], params: &[f32], grads: &mut [f32]) {
+    ROOM.with_borrow_mut(|(scratch, _)| {
+        for unit in units {
+            let range = unit.params.clone();
+            let grads = &mut grads[range.clone()];
+            batch.gradient(unit, &params[range], &mut Claims::none(), (scratch, grads));
+        }
+    });
+}
+
 /// Only the gradient, left in memory, and its size.
 pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part, size: Size) {
     ROOM.with_borrow_mut(|(scratch, _)| {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use super::timer::{Phase, Timer};
-use super::{NotFinite, StepInput, Stepper};
+use super::{NotFinite, StepInput, StepOutcome, Stepper};
 use crate::data::Dataset;
 use crate::model::Sequential;
 use crate::train::config::{Threads, TrainConfig};
@@ -25,6 +25,7 @@ pub struct PhaseClock<'a> {
     order: Vec<u32>,
     next: usize,
     epoch: u64,
+    outcomes: Vec<StepOutcome>,
 }
 
 impl<'a> PhaseClock<'a> {
@@ -52,12 +53,14 @@ impl<'a> PhaseClock<'a> {
             config: config.clone(),
             next: 0,
             epoch: 0,
+            outcomes: vec![],
             model,
             data,
         })
     }
 
-    /// Makes one step and returns each phase's seconds, summed over the workers.
+    /// Makes one step, or a run of steps where they are made together, and returns each phase's seconds in one of
+    /// them, summed over the workers.
     ///
     /// # Errors
     /// If a loss or a gradient is not finite.
@@ -88,32 +91,37 @@ impl<'a> PhaseClock<'a> {
                 shuffle(&mut self.order, self.config.seed, self.epoch);
             });
         }
-        let (config, stepper) = (&self.config, &mut self.stepper);
-        let input = StepInput {
-            data: self.data,
+        let (config, stepper, data, epoch) =
+            (&self.config, &mut self.stepper, self.data, self.epoch);
+        let (order, next) = (&self.order, self.next);
+        let count = stepper.run_length(self.model).min((order.len() - next) / batch);
+        let input = |index: usize| StepInput {
+            data,
             loss: &config.loss,
             optimizer: &config.optimizer,
             clip: config.clip,
             seed: config.seed,
-            epoch: self.epoch,
+            epoch,
             lr: config.optimizer.lr(),
-            rows: &self.order[self.next..self.next + batch],
-            next: self.order.get(self.next + batch..self.next + 2 * batch).unwrap_or(&[]),
-            first_row: self.next as u64,
+            rows: &order[next + index * batch..][..batch],
+            next: order.get(next + (index + 1) * batch..).unwrap_or(&[]),
+            first_row: (next + index * batch) as u64,
         };
-        self.next += batch;
+        self.next += count * batch;
         let start = Instant::now();
-        let outcome = stepper.timed(self.model, &input, &clock);
+        self.outcomes.clear();
+        let made = stepper.steps(self.model, count, &input, &mut self.outcomes, &clock);
         let wall = start.elapsed().as_secs_f64();
-        outcome.map_err(|NotFinite(what)| Error::NonFinite {
+        made.map_err(|NotFinite(what)| Error::NonFinite {
             what,
             epoch: self.epoch as usize,
             step: stepper.steps as usize + 1,
         })?;
         let mut seconds = clock.seconds();
         let worked: f64 = seconds[1..].iter().sum();
-        seconds[Phase::Wait as usize] = (wall * stepper.fork.workers as f64 - worked).max(0.0);
-        Ok(seconds)
+        let workers = self.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
+        seconds[Phase::Wait as usize] = (wall * workers as f64 - worked).max(0.0);
+        Ok(seconds.map(|seconds| seconds / count as f64))
     }
 }
 

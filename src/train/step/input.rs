@@ -1,0 +1,64 @@
+//! What a step is told, and how a block of its rows goes through the model and back.
+
+use std::ops::Range;
+
+use super::{Phase, Timer};
+use crate::data::Dataset;
+use crate::loss::Loss;
+use crate::optim::{Clip, Optimizer};
+use crate::simd::Ahead;
+use crate::train::block::{Block, Pass};
+
+/// What stays the same for a run, and what a step is told.
+pub(in crate::train) struct StepInput<'a> {
+    pub data: &'a Dataset,
+    pub loss: &'a Loss,
+    pub optimizer: &'a Optimizer,
+    pub clip: Clip,
+    pub seed: u64,
+    pub epoch: u64,
+    pub lr: f64,
+    /// The data set's rows of this batch.
+    pub rows: &'a [u32],
+    /// Those of the batch that comes after, as far as they are known.
+    pub next: &'a [u32],
+    /// The epoch's row that stands first in this batch.
+    pub first_row: u64,
+}
+
+impl StepInput<'_> {
+    /// What the sum of the rows' losses is divided by.
+    pub fn normalizer(&self) -> f64 {
+        let rows = self.rows.iter().map(|&row| row as usize);
+        self.loss.normalizer(self.data.targets(), rows)
+    }
+}
+
+/// Which rows of a batch a block takes.
+pub(in crate::train) struct Taken {
+    pub rows: Range<usize>,
+    pub normalizer: f64,
+    /// Whether to ask for the rows of the next batch.
+    pub ahead: bool,
+}
+
+/// Takes a block's rows forward through the model, through the loss and back.
+pub(in crate::train) fn through(
+    block: &mut Block,
+    pass: &Pass,
+    input: &StepInput,
+    Taken { rows, normalizer, ahead }: Taken,
+    timer: &impl Timer,
+) {
+    let first = input.first_row + rows.start as u64;
+    let next = input.next.get(rows.clone()).filter(|_| ahead).unwrap_or(&[]);
+    let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
+    let scale = (1.0 / normalizer) as f32;
+    timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
+    timer.time(Phase::Forward, || block.forward(pass, first, ahead));
+    timer.time(Phase::Loss, || block.loss(pass, input.loss, Some(scale)));
+    timer.time(Phase::Backward, || block.backward(pass));
+    if pass.bound {
+        timer.time(Phase::Measure, || block.measure(pass));
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs of steps: by a team where there is one, else one after the other.
+
+use super::{NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer};
+use crate::data::TargetShape;
+use crate::model::Sequential;
+use crate::train::shards::shards;
+use crate::train::team::{Learned, Lengths, Net, Run, Team};
+
+/// Most steps of a team's run, and most floating-point operations: a hundredth of a second or so, after which an
+/// interruption is noticed.
+const RUN: usize = 256;
+const RUN_FLOPS: usize = 1_000_000_000;
+
+impl Stepper {
+    /// A team for batches of `rows` rows.
+    pub(super) fn new_team(
+        &self,
+        model: &Sequential,
+        targets: TargetShape,
+        (rows, members): (usize, usize),
+    ) -> Team {
+        let params = model.params.len();
+        let shards = shards(rows, params, self.cutting.shards);
+        let slots = self.slots.each_ref().map(|slot| slot.len());
+        let lengths = Lengths { params, transpose: self.transpose.len(), slots };
+        Team::new(&self.plan, lengths, targets, (rows, shards, members))
+    }
+
+    /// Steps to be made together where nobody looks in between: more than one where there is a team.
+    pub fn run_length(&self, model: &Sequential) -> usize {
+        self.team.as_ref().map_or(1, |team| {
+            let flops = model.flops_per_row() * team.rows();
+            (RUN_FLOPS / flops.max(1)).clamp(1, RUN)
+        })
+    }
+
+    /// Makes `count` steps, of which each is told what `input` says of its index, and adds what they found to
+    /// `outcomes`. On an error the parameters are those after the last good step.
+    pub fn steps<'i>(
+        &mut self,
+        model: &mut Sequential,
+        count: usize,
+        input: &(impl Fn(usize) -> StepInput<'i> + Sync),
+        outcomes: &mut Vec<StepOutcome>,
+        timer: &impl Timer,
+    ) -> Result<(), NotFinite> {
+        let by_team = self.by_team(model, count, input, outcomes, timer)?;
+        for index in by_team..count {
+            let outcome = self.step(model, &input(index), timer)?;
+            outcomes.push(outcome);
+        }
+        Ok(())
+    }
+
+    /// How many of the steps were made by the team: none where there is none or its members did not come, and none
+    /// on a short last batch.
+    pub(in crate::train) fn by_team<'i>(
+        &mut self,
+        model: &mut Sequential,
+        count: usize,
+        input: &(impl Fn(usize) -> StepInput<'i> + Sync),
+        outcomes: &mut Vec<StepOutcome>,
+        timer: &impl Timer,
+    ) -> Result<usize, NotFinite> {
+        if self.team.is_none() || count == 0 {
+            return Ok(0);
+        }
+        let last = input(count - 1);
+        let (size, ahead) = (self.size(last.clip), self.floats(model, &last) <= NEAR);
+        let Some(team) = &mut self.team else { return Ok(0) };
+        let count = count - usize::from(last.rows.len() != team.rows());
+        if count == 0 {
+            return Ok(0);
+        }
+        let run = Run { before: self.steps, count, input, size, ahead };
+        let net = Net {
+            layers: &model.layers,
+            plan: &self.plan,
+            units: &self.units,
+            transposed: &self.transposed,
+        };
+        let [a, b, c] = &mut self.slots;
+        let params = &mut model.params;
+        let mut learned = Learned { params, transpose: &mut self.transpose, slots: [a, b, c] };
+        let before = outcomes.len();
+        let made = team.run(net, &mut learned, run, outcomes, timer);
+        let count = outcomes.len() - before;
+        self.steps += count as u64;
+        made.map(|()| count)
+    }
+}
