@@ -170,6 +170,9 @@ pub(crate) enum Moment {
     Epoch,
 }
 
+/// Where checkpoints are further apart, a few steps more or less do not matter.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Knows when the next checkpoint is due.
 #[derive(Debug)]
 pub(crate) struct Due {
@@ -188,11 +191,14 @@ impl Due {
             || self.checkpoint.every.is_some_and(|every| self.last.elapsed() >= every)
     }
 
-    /// Steps from step `steps` to the next one after which a checkpoint may be due.
+    /// Steps from step `steps` to the next one after which to look whether a checkpoint is due.
     pub fn steps_left(&self, steps: u64) -> usize {
-        self.checkpoint.every_steps.map_or(usize::MAX, |every| {
-            usize::try_from(every - steps % every).unwrap_or(usize::MAX)
-        })
+        let Checkpoint { every_steps, every, .. } = &self.checkpoint;
+        if every.is_some_and(|every| every < SOON) {
+            return 1;
+        }
+        let left = |every: u64| usize::try_from(every - steps % every).unwrap_or(usize::MAX);
+        every_steps.map_or(usize::MAX, left)
     }
 
     /// Writes a checkpoint; `slots` and `best` lie as the parameters do, or are empty.

@@ -52,6 +52,8 @@ pub(super) struct Stepper {
     sizes: Vec<f64>,
     fork: Fork,
     cutting: Cutting,
+    /// Steps to be made together where nobody looks in between.
+    pub run_length: usize,
     /// Makes the steps on whole batches, where there is one.
     team: Option<Team>,
     exact: bool,
@@ -124,6 +126,7 @@ impl Stepper {
             slots,
             fork: Fork::new(workers),
             cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
+            run_length: runs::run_length(model.flops_per_row() * whole),
             team: None,
             exact,
             norm: false,

@@ -260,7 +260,7 @@ impl<'a> Trainer<'a> {
         if self.wants_steps {
             return 1;
         }
-        let run = self.stepper.run_length(self.model);
+        let run = self.stepper.run_length;
         let steps = self.stepper.steps;
         let published = self.publisher.as_ref().map_or(usize::MAX, |it| it.steps_left(steps));
         let saved = self.due.as_ref().map_or(usize::MAX, |due| due.steps_left(steps));

@@ -59,7 +59,7 @@ impl<'a> PhaseClock<'a> {
         })
     }
 
-    /// Makes one step, or a run of steps where they are made together, and returns each phase's seconds in one of
+    /// Makes a run of steps, as they are made where nobody looks in between, and returns each phase's seconds in one of
     /// them, summed over the workers.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl<'a> PhaseClock<'a> {
         let (config, stepper, data, epoch) =
             (&self.config, &mut self.stepper, self.data, self.epoch);
         let (order, next) = (&self.order, self.next);
-        let count = stepper.run_length(self.model).min((order.len() - next) / batch);
+        let count = stepper.run_length.min((order.len() - next) / batch);
         let input = |index: usize| StepInput {
             data,
             loss: &config.loss,
@@ -165,7 +165,8 @@ mod tests {
         clock.step().unwrap();
         let order: Vec<usize> = clock.order.iter().map(|&row| row as usize).collect();
         let shuffled = data.select(&order).unwrap();
-        Trainer::new(&mut trained, &shuffled, &config).unwrap().step().unwrap();
+        let mut trainer = Trainer::new(&mut trained, &shuffled, &config).unwrap();
+        clock.outcomes.iter().for_each(|_| _ = trainer.step().unwrap());
         assert_eq!(clocked.fingerprint(), trained.fingerprint());
     }
 

@@ -6,10 +6,15 @@ use crate::model::Sequential;
 use crate::train::shards::shards;
 use crate::train::team::{Learned, Lengths, Net, Run, Team};
 
-/// Most steps of a team's run, and most floating-point operations: a hundredth of a second or so, after which an
-/// interruption is noticed.
-const RUN: usize = 256;
-const RUN_FLOPS: usize = 1_000_000_000;
+/// Most steps of a run, and most floating-point operations: a hundredth of a second or so, after which an interruption
+/// is noticed.
+const STEPS: usize = 256;
+const FLOPS: usize = 1_000_000_000;
+
+/// Steps of so many floating-point operations that are made together where nobody looks in between.
+pub(super) fn run_length(flops: usize) -> usize {
+    (FLOPS / flops.max(1)).clamp(1, STEPS)
+}
 
 impl Stepper {
     /// A team for batches of `rows` rows.
@@ -24,14 +29,6 @@ impl Stepper {
         let slots = self.slots.each_ref().map(|slot| slot.len());
         let lengths = Lengths { params, transpose: self.transpose.len(), slots };
         Team::new(&self.plan, lengths, targets, (rows, shards, members))
-    }
-
-    /// Steps to be made together where nobody looks in between: more than one where there is a team.
-    pub fn run_length(&self, model: &Sequential) -> usize {
-        self.team.as_ref().map_or(1, |team| {
-            let flops = model.flops_per_row() * team.rows();
-            (RUN_FLOPS / flops.max(1)).clamp(1, RUN)
-        })
     }
 
     /// Makes `count` steps, of which each is told what `input` says of its index, and adds what they found to
