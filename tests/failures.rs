@@ -22,7 +22,7 @@ enum Place {
     ParamGrads,
 }
 
-/// A [`Scale`] that panics in one of its functions, once `fuse` is burnt down.
+/// A [`Scale`] that panics in one of its functions, once `fuse` is burnt down to 0. From 2 on each call burns it.
 #[derive(Debug)]
 struct Bomb {
     place: Place,
@@ -33,6 +33,9 @@ impl Bomb {
     fn tick(&self, place: Place) {
         let left = self.fuse.load(Ordering::SeqCst);
         assert!(place != self.place || left > 0, "the bomb in {place:?}");
+        if place == self.place && left > 1 {
+            self.fuse.store(if left == 2 { 0 } else { left - 1 }, Ordering::SeqCst);
+        }
     }
 }
 
@@ -120,6 +123,27 @@ fn a_panic_in_a_users_layer_leaves_the_last_parameters() {
         fuse.store(1, Ordering::SeqCst);
         trainer.step().unwrap();
     }
+}
+
+#[test]
+fn an_epoch_goes_on_behind_the_step_in_which_a_layer_panicked() {
+    let data = values(130, 5, 2, 1);
+    let epoch = |fuse: usize| {
+        let fuse = Arc::new(AtomicUsize::new(fuse));
+        let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
+        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
+        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26);
+        let mut trainer = Trainer::new(&mut model, &data, &config.exact_threads(1)).unwrap();
+        let report = trainer.epoch().or_else(|error| {
+            assert!(matches!(error, Error::Panic { .. }), "{error}");
+            fuse.store(1, Ordering::SeqCst);
+            trainer.epoch()
+        });
+        (report.unwrap().loss.to_bits(), trainer.model().fingerprint())
+    };
+    // After two of the five steps.
+    assert_eq!(epoch(3), epoch(1));
 }
 
 /// Panics, or returns an error, at a step or an epoch.

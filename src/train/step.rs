@@ -126,7 +126,7 @@ impl Stepper {
             slots,
             fork: Fork::new(workers),
             cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
-            run_length: runs::run_length(model.flops_per_row() * whole),
+            run_length: runs::run_length(model, whole),
             team: None,
             exact,
             norm: false,

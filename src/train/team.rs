@@ -29,7 +29,7 @@ use crate::layer::{Kind, Placed};
 use crate::model::Sequential;
 
 /// Most rounds in which members exchange gradients in pairs, and most members.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 const MOST: usize = 1 << ROUNDS;
 
 /// Rows of a member: with fewer the exchange takes longer than what it saves, more leave the second cache.
@@ -74,7 +74,7 @@ pub(super) fn workers(
     let worth = most(threads).min(flops / FLOPS_PER_MEMBER);
     let sizes = (1..=ROUNDS).rev().map(|rounds| 1 << rounds);
     let team = sizes.filter(|&n| n <= worth).find(|&n| fits(model, rows, configured, n));
-    // Twice as many workers without a team were slower; far more of them are not.
+    // Beyond twice as many a guess: teams were measured on two cores alone.
     team.filter(|team| workers <= 2 * team).unwrap_or(workers)
 }
 

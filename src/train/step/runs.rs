@@ -2,18 +2,25 @@
 
 use super::{NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer};
 use crate::data::TargetShape;
+use crate::layer::{Kind, Placed};
 use crate::model::Sequential;
 use crate::train::shards::shards;
 use crate::train::team::{Learned, Lengths, Net, Run, Team};
 
-/// Most steps of a run, and most floating-point operations: a hundredth of a second or so, after which an interruption
-/// is noticed.
+/// Most steps of a run, and most floating-point operations of its products: a hundredth of a second or so, after which
+/// an interruption is noticed.
 const STEPS: usize = 256;
 const FLOPS: usize = 1_000_000_000;
 
-/// Steps of so many floating-point operations that are made together where nobody looks in between.
-pub(super) fn run_length(flops: usize) -> usize {
-    (FLOPS / flops.max(1)).clamp(1, STEPS)
+/// Steps on batches of `rows` rows that are made together where nobody looks in between. One at a time where a layer is
+/// the user's: it may panic, and then the steps before it must have been counted, and nobody knows how long it takes.
+pub(super) fn run_length(model: &Sequential, rows: usize) -> usize {
+    let custom = |layer: &Placed| matches!(layer.kind, Kind::Custom(_));
+    match model.flops_per_row() * rows {
+        0 => 1,
+        _ if model.layers.iter().any(custom) => 1,
+        flops => (FLOPS / flops).clamp(1, STEPS),
+    }
 }
 
 impl Stepper {
