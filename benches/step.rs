@@ -26,10 +26,17 @@ fn flops(workload: &Workload, phase: Phase) -> f64 {
     }
 }
 
-/// Steps of a tenth of a second or so, at least three.
-fn steps(workload: &Workload) -> usize {
+/// The mean seconds of a step's phases, over runs that take a tenth of a second or so together.
+fn mean(clock: &mut PhaseClock, workload: &Workload) -> Result<Seconds> {
     let flops = workload.flops_per_row() * workload.batch as f64;
-    if testing() { 1 } else { (1e10 / flops.max(1e6)) as usize + 3 }
+    let steps = if testing() { 1 } else { (1e10 / flops.max(1e6)) as usize + 3 };
+    let runs = steps.div_ceil(clock.run_length());
+    let mut mean = Seconds::default();
+    for _ in 0..runs {
+        let seconds = clock.run()?;
+        mean.iter_mut().zip(seconds).for_each(|(mean, seconds)| *mean += seconds / runs as f64);
+    }
+    Ok(mean)
 }
 
 fn phases(criterion: &mut Criterion, workload: &Workload, threads: usize) -> Result<()> {
@@ -37,28 +44,24 @@ fn phases(criterion: &mut Criterion, workload: &Workload, threads: usize) -> Res
     let mut model = workload.model()?;
     let config = workload.config().exact_threads(threads);
     let mut clock = PhaseClock::new(&mut model, &data, &config)?;
-    let mut sum = Seconds::default();
-    for _ in 0..steps(workload) {
-        let seconds = clock.step()?;
-        sum.iter_mut().zip(seconds).for_each(|(sum, seconds)| *sum += seconds);
-    }
-    let whole: f64 = sum.iter().sum();
+    let mean = mean(&mut clock, workload)?;
+    let whole: f64 = mean.iter().sum();
     let mut group = criterion.benchmark_group("step");
     group.sample_size(10).warm_up_time(Duration::from_millis(100));
     group.measurement_time(Duration::from_millis(500));
     group.throughput(Throughput::Elements(workload.batch as u64));
     for phase in Phase::ALL {
-        let share = sum[phase as usize] / whole;
+        let share = mean[phase as usize] / whole;
         if testing() || share < LEAST {
             continue;
         }
         let id = format!("{}/{threads}_threads", workload.name);
         group.bench_function(BenchmarkId::new(phase.name(), id), |bencher| {
             bencher.iter_custom(|steps| {
-                let of = |clock: &mut PhaseClock| {
-                    clock.step().expect("made-up data train well")[phase as usize]
-                };
-                Duration::from_secs_f64((0..steps).map(|_| of(&mut clock)).sum())
+                let runs = steps.div_ceil(clock.run_length() as u64);
+                let mut of = || clock.run().expect("made-up data train well")[phase as usize];
+                let sum: f64 = (0..runs).map(|_| of()).sum();
+                Duration::from_secs_f64(sum / runs as f64 * steps as f64)
             });
         });
     }
@@ -77,13 +80,8 @@ fn table(gauge: &Gauge, workload: &Workload, threads: usize) -> Result<()> {
     let mut readings = vec![vec![]; Phase::ALL.len()];
     for _ in 0..turns {
         peaks.push(gauge.peak());
-        let mut sum = Seconds::default();
-        let steps = steps(workload);
-        for _ in 0..steps {
-            let seconds = clock.step()?;
-            sum.iter_mut().zip(seconds).for_each(|(sum, seconds)| *sum += seconds);
-        }
-        readings.iter_mut().zip(sum).for_each(|(to, sum)| to.push(sum / steps as f64));
+        let mean = mean(&mut clock, workload)?;
+        readings.iter_mut().zip(mean).for_each(|(to, mean)| to.push(mean));
     }
     let (peak, seconds) = (median(&peaks), readings.iter().map(|r| median(r)));
     let seconds: Vec<f64> = seconds.collect();

@@ -89,14 +89,22 @@ fn runs(threads: usize) {
     }
 }
 
-/// Long shards, and one that lies in several blocks, but those of each epoch's short last batch.
+/// Long shards, ones that lie in several blocks, but not those of each epoch's short last batch, and ones that the
+/// members of a team have.
 fn long_shards(threads: usize) {
-    let builder = Sequential::builder(70).dense(80, Activation::Relu);
-    let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+    let [small, large] = [80, 480].map(|width| {
+        let builder = Sequential::builder(70).dense(width, Activation::Relu);
+        builder.dense(3, Activation::Softmax).build(1).unwrap()
+    });
+    assert!(small.param_count() < 1 << 15 && large.param_count() > 1 << 15);
     let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(120);
     let config = config.exact_threads(threads);
-    for (name, config) in [("long shards", config.clone().shards(2)), ("a shard", config)] {
-        let epochs = epochs(&model, &classes(150, 70, 3, 1), &config, 40);
+    for (name, model, config) in [
+        ("long shards", &large, config.clone().shards(2)),
+        ("a shard", &large, config.clone()),
+        ("a team's shards", &small, config),
+    ] {
+        let epochs = epochs(model, &classes(150, 70, 3, 1), &config, 40);
         assert_none(&epochs[2..], 2 * 37, threads, name);
     }
 }

@@ -59,7 +59,7 @@ pub fn read(
     for (&(n, rows), model) in settings.iter().zip(&mut models) {
         let config = workload.config().exact_threads(n).batch_size(rows);
         let mut clock = PhaseClock::new(model, data, &config)?;
-        clock.step()?;
+        clock.run()?;
         clocks.push(clock);
     }
     let mut turns: Vec<Vec<Phases>> = vec![vec![]; clocks.len()];
@@ -89,7 +89,7 @@ pub fn read(
 fn mean(clock: &mut PhaseClock<'_>, seconds: f64) -> Result<Phases> {
     let (start, mut steps, mut sum) = (Instant::now(), 0, Phases::default());
     while steps < 1 || start.elapsed().as_secs_f64() < seconds {
-        sum.iter_mut().zip(clock.step()?).for_each(|(sum, seconds)| *sum += seconds);
+        sum.iter_mut().zip(clock.run()?).for_each(|(sum, seconds)| *sum += seconds);
         steps += 1;
     }
     Ok(sum.map(|seconds| seconds / f64::from(steps)))

@@ -129,7 +129,7 @@ pub fn predict(work: &Work, rates: &Rates, target: &Target, setting: Setting) ->
         }
     }
     let others = (working - 1) as f64 / working as f64;
-    let params = if work.traffic.held_in(target.cache) { 8.0 * work.params as f64 } else { 0.0 };
+    let params = if work.traffic.held_in(target.cache) { 8.0 * work.padded as f64 } else { 0.0 };
     found.handed = (params + (work.row_bytes * batch) as f64) * others / rates.handed;
     let memory = work.traffic.memory_bytes(batch, target.cache) / target.bandwidth(working);
     found.memory = (memory - found.shared - found.pieces).max(0.0);

@@ -1,7 +1,7 @@
 //! The counted work of a step: what each phase takes on one core, in how many pieces, and what they
 //! have to move.
 
-use unisono::bench_support::{Phase, PhaseClock, Workload, block_rows, shards};
+use unisono::bench_support::{Phase, PhaseClock, Workload, block_rows, padded_params, shards};
 use unisono::{Dataset, Result};
 
 use super::phases::{Clocked, Phases};
@@ -49,7 +49,8 @@ impl Line {
 #[derive(Debug, Clone)]
 pub struct Work {
     pub workload: Workload,
-    pub params: usize,
+    /// Floats in which the parameters lie, padding included.
+    pub padded: usize,
     pub traffic: Traffic,
     /// Gathering, forward, loss and backward of a block of rows: beyond its rows a block costs that the
     /// weights pass by.
@@ -73,7 +74,7 @@ impl Work {
     /// the prediction for one thread meets.
     pub fn new(workload: &Workload, data: &Dataset, clocked: &Clocked, step: f64) -> Result<Self> {
         let mut model = workload.model()?;
-        let params = model.param_count();
+        let (params, padded) = (model.param_count(), padded_params(&model));
         let clock = PhaseClock::new(&mut model, data, &workload.config().threads(1))?;
         let line = |of: &dyn Fn(&Phases) -> f64, fixed: &dyn Fn(usize) -> f64| {
             Line::through(
@@ -83,12 +84,12 @@ impl Work {
                     .map(|(rows, phases)| (fixed(*rows), *rows as f64, of(phases))),
             )
         };
-        let block = line(&first, &|rows| block_rows(rows, params, 1).len() as f64);
+        let block = line(&first, &|rows| block_rows(rows, padded, 1).len() as f64);
         let reduce = line(&|phases| phases[Phase::Reduce as usize], &|_| 1.0);
         let widths: usize = workload.layers.windows(2).map(|pair| pair[0] + pair[1]).sum();
         let mut work = Self {
             workload: *workload,
-            params,
+            padded,
             traffic: Traffic::new(workload, params),
             block,
             reduce,
@@ -119,7 +120,7 @@ impl Work {
     /// its sums.
     pub fn passes(&self, setting: Setting) -> Vec<Vec<f64>> {
         let Setting { threads, batch } = setting;
-        let blocks = block_rows(batch, self.params, threads);
+        let blocks = block_rows(batch, self.padded, threads);
         let pieces = &self.pieces[threads.clamp(1, MOST) - 1];
         let of = |seconds: f64| pieces.iter().map(|share| share * seconds).collect::<Vec<_>>();
         let reduce = self.reduce.at(batch);
@@ -142,7 +143,7 @@ impl Work {
 
     /// Shards of the batch, and levels of the tree that adds them up.
     pub fn tree(&self) -> (usize, u32) {
-        let shards = shards(self.workload.batch, self.params, None);
+        let shards = shards(self.workload.batch, self.padded, None);
         (shards, shards.next_power_of_two().ilog2())
     }
 
@@ -171,7 +172,7 @@ pub mod testing {
         let workload = Workload::new("net", &[10, 20, 5], 256, 512);
         Work {
             workload,
-            params: 325,
+            padded: 325,
             traffic: Traffic::new(&workload, 325),
             block: Line { fixed: 0.0, each: 3e-3 / 256.0 },
             reduce: Line { fixed: 0.0, each: 1e-3 / 256.0 },

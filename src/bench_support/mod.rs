@@ -10,6 +10,7 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 
 use crate::Activation;
 use crate::aligned::Aligned;
+use crate::model::Sequential;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
 use crate::simd::panels::WeightLayout;
@@ -28,6 +29,11 @@ pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
 #[cfg(feature = "png")]
 pub fn png(svg: &str) -> crate::Result<Vec<u8>> {
     crate::train::picture::png(svg)
+}
+
+/// Floats in which the parameters of a model lie, padding included: what decides how a batch is cut.
+pub fn padded_params(model: &Sequential) -> usize {
+    model.params.len()
 }
 
 /// A dense layer's three products on data of their own.

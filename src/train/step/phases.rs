@@ -64,14 +64,20 @@ impl<'a> PhaseClock<'a> {
     ///
     /// # Errors
     /// If a loss or a gradient is not finite.
-    pub fn step(&mut self) -> Result<[f64; Phase::ALL.len()]> {
+    pub fn run(&mut self) -> Result<[f64; Phase::ALL.len()]> {
         match self.pool.clone() {
             Some(pool) => pool.install(|| self.timed()),
             None => self.timed(),
         }
     }
 
-    /// How often a step shares work out: once for the rows, and once or twice for the parameters.
+    /// The most steps of a run.
+    pub fn run_length(&self) -> usize {
+        self.stepper.run_length.min(self.order.len() / self.config.batch_size)
+    }
+
+    /// How often a step shares work out where no team makes it: once for the rows, and once or twice for the
+    /// parameters.
     pub fn passes(&self) -> usize {
         if self.stepper.in_memory(self.config.clip) { 3 } else { 2 }
     }
@@ -162,7 +168,7 @@ mod tests {
             .exact_threads(2);
         let (mut clocked, mut trained) = (build(), build());
         let mut clock = PhaseClock::new(&mut clocked, &data, &config).unwrap();
-        clock.step().unwrap();
+        clock.run().unwrap();
         let order: Vec<usize> = clock.order.iter().map(|&row| row as usize).collect();
         let shuffled = data.select(&order).unwrap();
         let mut trainer = Trainer::new(&mut trained, &shuffled, &config).unwrap();

@@ -19,7 +19,7 @@ pub enum Phase {
     Reduce,
     /// The optimizer, and the transpose of the weights.
     Update,
-    /// What workers waited for each other.
+    /// The rest: what workers waited for each other, and what has no phase of its own.
     Wait,
 }
 
