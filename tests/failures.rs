@@ -205,6 +205,41 @@ fn an_observers_panic_or_error_ends_training_after_its_step() {
     }
 }
 
+#[test]
+fn an_epoch_goes_on_behind_the_last_step_at_which_an_observer_failed() {
+    struct Once(usize);
+    impl Observer for Once {
+        fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+            Ok(Flow::Continue)
+        }
+        fn step(&mut self, report: &StepReport) -> Result<Flow> {
+            let fails = report.step == 3 && self.0 == 0;
+            self.0 += usize::from(report.step == 3);
+            if fails { Err(Error::Observer("at the last step".into())) } else { Ok(Flow::Continue) }
+        }
+        fn wants_steps(&self) -> bool {
+            true
+        }
+    }
+    let data = classes(120, 4, 3, 1);
+    let untrained = Sequential::builder(4).dense(3, Activation::Softmax).build(1).unwrap();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(40);
+    let config = config.epochs(3);
+    let mut expected = untrained.clone();
+    let history = train_parallel(&mut expected, &data, &config).unwrap();
+    for by_step in [false, true] {
+        let mut model = untrained.clone();
+        let failing = config.clone().observer(Once(0));
+        let mut trainer = Trainer::new(&mut model, &data, &failing).unwrap();
+        assert!(matches!(trainer.epoch(), Err(Error::Observer(_))));
+        if by_step {
+            assert_eq!(trainer.step().unwrap().epoch, 2);
+        }
+        assert!(trainer.run().unwrap().same_bits(&history));
+        assert_eq!(model.fingerprint(), expected.fingerprint());
+    }
+}
+
 fn assert_finite(model: &Sequential) {
     for (name, values) in weights(model) {
         assert!(values.iter().all(|value| value.is_finite()), "{name} is not finite");

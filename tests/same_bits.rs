@@ -135,8 +135,7 @@ fn special() -> Vec<Case> {
             classes(700, 9, 4, 5),
             TrainConfig::new(CrossEntropy::default(), Adam::new(0.01))
                 .batch_size(290)
-                .clip(Clip::Norm(0.2))
-                .epochs(3),
+                .clip(Clip::Norm(0.2)),
         ),
         case(
             "11-21-3 with a layer of the user's own",

@@ -16,6 +16,7 @@ const AHEAD: usize = 24;
 /// comes many lines at a time.
 #[inline(always)]
 pub(crate) fn add_and_take<S: Simd>(simd: S, sum: &mut [f32], other: &[f32]) -> f32 {
+    debug_assert!(sum.len() == other.len() && sum.len().is_multiple_of(LANES));
     let sum = sum.as_chunks_mut::<LANES>().0;
     let other = &other.as_chunks::<LANES>().0[..sum.len()];
     for line in other.iter().take(AHEAD) {

@@ -38,9 +38,10 @@ impl EpochState {
         self.clock.get_or_insert_with(Instant::now);
     }
 
-    /// Counts a step on so many rows.
-    pub(super) fn count(&mut self, outcome: &StepOutcome, rows: usize) {
+    /// Counts a step on so many rows, with its learning rate.
+    pub(super) fn count(&mut self, outcome: &StepOutcome, rows: usize, lr: f64) {
         self.step += 1;
+        self.lr = lr;
         self.loss += outcome.loss;
         self.normalizer += outcome.normalizer;
         self.correct += outcome.correct;
@@ -85,6 +86,14 @@ impl Trainer<'_> {
             publisher.publish(self.model);
         }
         Ok(Some(report))
+    }
+
+    /// Ends an epoch whose last step was made but of which an observer did not let it hear the end.
+    pub(super) fn end_epoch_left_open(&mut self) -> Result<Option<EpochReport>> {
+        match self.epoch.step == self.steps_per_epoch() {
+            true => self.after_step(Flow::Continue),
+            false => Ok(None),
+        }
     }
 
     /// Validates, reports, decides whether to go on.

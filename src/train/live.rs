@@ -74,8 +74,11 @@ impl Publisher {
         handle
     }
 
-    /// Steps from step `steps` to the next one after which it publishes.
+    /// Steps from step `steps` to the next one after which it publishes, as long as anybody has a handle.
     pub fn steps_left(&self, steps: u64) -> usize {
+        if self.alone() {
+            return usize::MAX;
+        }
         usize::try_from(self.every - steps % self.every).unwrap_or(usize::MAX)
     }
 
@@ -86,9 +89,14 @@ impl Publisher {
         }
     }
 
+    /// Whether nobody has a handle.
+    fn alone(&self) -> bool {
+        Arc::strong_count(&self.live.0) == 1
+    }
+
     /// Publishes, if anybody has a handle. A model that a reader still holds is left to it.
     pub fn publish(&mut self, model: &Sequential) {
-        if Arc::strong_count(&self.live.0) == 1 {
+        if self.alone() {
             return;
         }
         let mut next = self.spare.take().unwrap_or_else(|| Arc::new(model.clone()));
@@ -97,5 +105,23 @@ impl Publisher {
             None => next = Arc::new(model.clone()),
         }
         self.spare = Some(std::mem::replace(&mut *self.live.0.write(), next));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    #[test]
+    fn runs_of_steps_end_where_somebody_waits_for_the_model() {
+        let builder = Sequential::builder(2).dense(2, Activation::Identity);
+        let model = builder.build(1).unwrap();
+        let mut publisher = Publisher::new(&model);
+        assert_eq!(publisher.steps_left(5), usize::MAX);
+        let handle = publisher.handle(&model, 4);
+        assert_eq!([3, 4, 5].map(|steps| publisher.steps_left(steps)), [1, 4, 3]);
+        drop(handle);
+        assert_eq!(publisher.steps_left(5), usize::MAX);
     }
 }

@@ -43,7 +43,8 @@ pub trait Observer: Send {
     /// What it returns ends the training; wrap your own in [`Error::Observer`](crate::Error).
     fn epoch(&mut self, report: &EpochReport, epochs: usize) -> Result<Flow>;
 
-    /// Hears of each finished step, if [`wants_steps`](Self::wants_steps).
+    /// Hears of each finished step, if [`wants_steps`](Self::wants_steps): before the next one is made, unless it
+    /// [only watches](Self::only_watches).
     ///
     /// # Errors
     /// What it returns ends the training.
@@ -68,6 +69,13 @@ pub trait Observer: Send {
 
     /// Whether it wants to hear of steps; small nets make a million of them a second.
     fn wants_steps(&self) -> bool {
+        false
+    }
+
+    /// Whether it may hear of a step when the next ones have been made: of up to 256 together, a hundredth of a
+    /// second or so of training. Where all observers that want steps only watch, small nets train faster. If it stops
+    /// the training all the same, it stops after those steps.
+    fn only_watches(&self) -> bool {
         false
     }
 

@@ -1,9 +1,9 @@
 //! Training on data as they arrive.
 
 use super::live::Publisher;
+use super::step::Stepper;
 use super::{EpochReport, LiveModel, TrainConfig, Trainer};
 use crate::Result;
-use crate::aligned::Aligned;
 use crate::data::DataSource;
 use crate::model::Sequential;
 use crate::optim::ScheduleState;
@@ -31,17 +31,10 @@ use crate::optim::ScheduleState;
 pub struct OnlineTrainer<'a> {
     model: &'a mut Sequential,
     config: TrainConfig,
-    state: Option<State>,
+    stepper: Option<Stepper>,
+    schedule: Option<ScheduleState>,
     sets: usize,
     publisher: Option<Publisher>,
-}
-
-/// What one data set leaves to the next.
-#[derive(Debug)]
-struct State {
-    slots: [Aligned; 3],
-    steps: u64,
-    schedule: ScheduleState,
 }
 
 impl<'a> OnlineTrainer<'a> {
@@ -58,7 +51,7 @@ impl<'a> OnlineTrainer<'a> {
             ..config.clone()
         };
         config.check()?;
-        Ok(Self { model, config, state: None, sets: 0, publisher: None })
+        Ok(Self { model, config, stepper: None, schedule: None, sets: 0, publisher: None })
     }
 
     /// Goes through a data set or a stream once.
@@ -66,18 +59,16 @@ impl<'a> OnlineTrainer<'a> {
     /// # Errors
     /// As [`train_parallel`](crate::train_parallel); the model then keeps its last good parameters.
     pub fn partial_fit<'d>(&mut self, data: impl Into<DataSource<'d>>) -> Result<EpochReport> {
-        let mut trainer = Trainer::new(self.model, data.into(), &self.config)?;
+        let mut trainer = Trainer::after(&mut self.stepper, self.model, data.into(), &self.config)?;
         trainer.publisher = self.publisher.take();
         trainer.epoch.done = self.sets;
-        if let Some(State { slots, steps, schedule }) = self.state.take() {
-            trainer.stepper.slots = slots;
-            trainer.stepper.steps = steps;
+        if let Some(schedule) = self.schedule.take() {
             trainer.schedule = schedule;
         }
         let report = trainer.epoch();
         let Trainer { stepper, schedule, publisher, .. } = trainer;
         self.publisher = publisher;
-        self.state = Some(State { slots: stepper.slots, steps: stepper.steps, schedule });
+        (self.stepper, self.schedule) = (Some(stepper), Some(schedule));
         self.sets += 1;
         report
     }

@@ -142,6 +142,10 @@ impl Observer for Progress {
     fn wants_steps(&self) -> bool {
         true
     }
+
+    fn only_watches(&self) -> bool {
+        true
+    }
 }
 
 fn line(report: &EpochReport, epochs: usize) -> String {

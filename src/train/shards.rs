@@ -46,6 +46,11 @@ pub fn shards(rows: usize, params: usize, configured: Option<usize>) -> usize {
     }
 }
 
+/// The first of a batch's rows that a member of a team takes, of which each takes as many shards.
+pub fn first_row(rows: usize, (member, members): (usize, usize)) -> usize {
+    member * rows / members
+}
+
 /// What of a shard lies in one block: in which, and at which of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -115,7 +120,7 @@ impl Cut {
             block: 0,
             rows: start(shard) - start(0)..start(shard + 1) - start(0),
         });
-        let taken = start(0)..start(each);
+        let taken = first_row(rows, (member, members))..first_row(rows, (member + 1, members));
         let blocks = std::iter::once(0..taken.len()).collect();
         let cut = Self { rows: taken.len(), shards: each, pieces: pieces.collect(), blocks };
         (taken, cut)

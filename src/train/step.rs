@@ -42,6 +42,8 @@ pub(super) struct Stepper {
     plan: Plan,
     units: Vec<Unit>,
     transposed: Vec<bool>,
+    /// Rows of a whole batch, and the shape of the targets.
+    shapes: (usize, TargetShape),
     blocks: Vec<CachePadded<Block>>,
     cut: Cut,
     /// Rows that every block has room for, so that the panels of all of them are as far apart.
@@ -55,7 +57,9 @@ pub(super) struct Stepper {
     /// Steps to be made together where nobody looks in between.
     pub run_length: usize,
     /// Makes the steps on whole batches, where there is one.
-    team: Option<Team>,
+    pub team: Option<Team>,
+    /// Whether the team is not to be called.
+    pub alone: bool,
     exact: bool,
     /// Whether to take the norm of every gradient.
     pub norm: bool,
@@ -74,10 +78,6 @@ pub(super) struct StepOutcome {
     pub correct: usize,
     /// The gradient's sum of squares before clipping, where it was taken.
     pub squares: Option<f64>,
-}
-
-impl StepOutcome {
-    pub(super) const NONE: Self = Self { loss: 0.0, normalizer: 0.0, correct: 0, squares: None };
 }
 
 /// What was not finite.
@@ -117,6 +117,7 @@ impl Stepper {
             transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
             sizes: vec![0.0; units.len()],
             grads: Aligned::zeros(if exact { params } else { 0 }),
+            shapes: (whole, targets),
             blocks: vec![],
             cut: Cut::default(),
             most_rows: 0,
@@ -128,6 +129,7 @@ impl Stepper {
             cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
             run_length: runs::run_length(model, whole),
             team: None,
+            alone: false,
             exact,
             norm: false,
             steps: 0,
@@ -140,6 +142,29 @@ impl Stepper {
             stepper.team = Some(stepper.new_team(model, targets, (whole, members)));
         }
         stepper
+    }
+
+    /// As [`new`](Self::new), with what an earlier run of the same model, loss and optimizer has left: its state, and
+    /// where batches and targets have the same shape its buffers too.
+    pub fn after(
+        earlier: Option<Self>,
+        model: &Sequential,
+        (loss, optimizer): (&Loss, &Optimizer),
+        targets: TargetShape,
+        batches: &[usize],
+        sizes: (Option<usize>, usize),
+    ) -> Self {
+        let shapes = (batches.iter().copied().max().unwrap_or(0), targets);
+        match earlier {
+            Some(stepper) if stepper.shapes == shapes => stepper,
+            earlier => {
+                let mut stepper = Self::new(model, loss, optimizer, targets, batches, sizes);
+                if let Some(Self { slots, steps, .. }) = earlier {
+                    (stepper.slots, stepper.steps) = (slots, steps);
+                }
+                stepper
+            }
+        }
     }
 
     /// Makes room for batches of `rows` rows.
@@ -260,7 +285,7 @@ impl Stepper {
         });
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        StepOutcome { loss, normalizer, correct, ..StepOutcome::NONE }
+        StepOutcome { loss, normalizer, correct, squares: None }
     }
 
     /// Whether the sizes of what goes into the gradients show that none can overflow.

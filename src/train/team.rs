@@ -1,5 +1,5 @@
 //! Small nets on a few workers: every member of a team has the parameters, the optimizer's state and a part of each
-//! batch's rows to itself, and the others get nothing of it but its gradient, once a step.
+//! batch's rows to itself, and the others get nothing of it but its gradient.
 //!
 //! Where workers share the parameters, they come together two or three times a step, and every line of the
 //! parameters that one of them writes is first taken from the others and then fetched by them again. On two cores
@@ -11,12 +11,13 @@ mod member;
 mod tests;
 
 use std::ops::{Range, RangeInclusive};
+use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
 use self::meeting::Meeting;
-use self::member::{Member, Stop};
+use self::member::Member;
 use super::config::Threads;
 use super::fork::Fork;
 use super::plan::Plan;
@@ -32,12 +33,16 @@ use crate::model::Sequential;
 const ROUNDS: usize = 2;
 const MOST: usize = 1 << ROUNDS;
 
-/// Rows of a member: with fewer the exchange takes longer than what it saves, more leave the second cache.
+/// Rows of a member, as far as teams were measured; more leave the second cache.
 const ROWS: RangeInclusive<usize> = 32..=512;
 
 /// Floating-point operations of a step from which a further member is worth waking: two members made steps of 10 us
 /// in 0.70 of one's time, of 4 us in 0.78, and of 2.5 us in 0.82 to 0.94 (Zen 4).
 const FLOPS_PER_MEMBER: usize = 250_000;
+
+/// How long the steps are made without the team after its members did not all come: where they never do, waiting for
+/// them takes a twentieth of the time.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether a team of `members` can make the steps on batches of `rows` rows.
 pub(super) fn fits(
@@ -67,13 +72,17 @@ pub(super) fn workers(
     configured: Option<usize>,
 ) -> usize {
     let flops = model.flops_per_row() * rows;
-    let workers = pool::workers(threads, flops);
-    if let Threads::Exactly(_) = threads {
-        return workers;
+    match threads {
+        Threads::Exactly(n) => n,
+        threads => worth(most(threads), flops, |n| fits(model, rows, configured, n)),
     }
-    let worth = most(threads).min(flops / FLOPS_PER_MEMBER);
+}
+
+/// The same for steps of `flops` operations, of at most `most` workers.
+fn worth(most: usize, flops: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let workers = pool::worth(most, flops);
     let sizes = (1..=ROUNDS).rev().map(|rounds| 1 << rounds);
-    let team = sizes.filter(|&n| n <= worth).find(|&n| fits(model, rows, configured, n));
+    let team = sizes.filter(|&n| n <= most.min(flops / FLOPS_PER_MEMBER)).find(|&n| fits(n));
     // Beyond twice as many a guess: teams were measured on two cores alone.
     team.filter(|team| workers <= 2 * team).unwrap_or(workers)
 }
@@ -125,6 +134,9 @@ pub(super) struct Team {
     rows: usize,
     /// Whether the members' parameters are the model's.
     current: bool,
+    pause: Duration,
+    /// When the members did not all come.
+    missed: Option<Instant>,
 }
 
 impl Team {
@@ -145,6 +157,8 @@ impl Team {
             fork: Fork::new(members),
             rows,
             current: false,
+            pause: PAUSE,
+            missed: None,
         }
     }
 
@@ -158,8 +172,8 @@ impl Team {
         self.current = false;
     }
 
-    /// Makes a run of steps and adds what they found to `outcomes`; makes none where not all members came. On an
-    /// error the parameters are those after the last good step.
+    /// Makes a run of steps and adds what they found to `outcomes`; makes none where not all members come, nor for a
+    /// while after that. On an error the parameters are those after the last good step.
     pub fn run(
         &mut self,
         net: Net,
@@ -168,6 +182,9 @@ impl Team {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
+        if self.missed.is_some_and(|missed| missed.elapsed() < self.pause) {
+            return Ok(());
+        }
         self.meeting.open();
         let (members, meeting) = (&self.members, &self.meeting);
         let from = (!self.current).then_some(&*learned);
@@ -182,15 +199,12 @@ impl Team {
             member.run(net, meeting, run, timer);
         });
         let first = self.members[0].get_mut();
+        self.missed = if first.end.is_none() { Some(Instant::now()) } else { None };
         let Some(end) = first.end else { return Ok(()) };
         first.hand_over(learned);
         outcomes.append(&mut first.outcomes);
         self.current = end.is_ok();
-        match end {
-            Err(Stop::NotFinite(what)) => Err(what),
-            // A member left by a panic, which goes on in the caller.
-            Ok(()) | Err(Stop::Left) => Ok(()),
-        }
+        end
     }
 }
 

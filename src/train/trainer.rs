@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rayon::ThreadPool;
 
 use super::config::TrainConfig;
 use super::epoch::EpochState;
 use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
-use super::observer::{Flow, StepReport};
-use super::pool::{catch, pool};
+use super::observer::{Flow, Observer, StepReport};
+use super::pool::{self, catch, pool};
 use super::shards::shards;
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
 use super::{EpochReport, History, StopReason, team};
@@ -81,7 +82,9 @@ pub struct Trainer<'a> {
     pub(super) best: Aligned,
     pub(super) reports: Vec<EpochReport>,
     pub(super) stopped: Option<StopReason>,
+    /// Whether an observer wants to hear of steps, and whether one does before the next is made.
     wants_steps: bool,
+    wants_each_step: bool,
     /// What the steps of the last run found.
     outcomes: Vec<StepOutcome>,
     pub(super) due: Option<Due>,
@@ -98,7 +101,17 @@ impl<'a> Trainer<'a> {
         data: impl Into<DataSource<'a>>,
         config: &TrainConfig,
     ) -> Result<Self> {
-        let data = data.into();
+        Self::after(&mut None, model, data.into(), config)
+    }
+
+    /// As [`new`](Self::new), with the buffers and the optimizer's state of an earlier run of the same model and
+    /// configuration, which are taken where nothing is wrong.
+    pub(super) fn after(
+        earlier: &mut Option<Stepper>,
+        model: &'a mut Sequential,
+        data: DataSource<'a>,
+        config: &TrainConfig,
+    ) -> Result<Self> {
         config.check()?;
         model.check_source(data, &config.loss)?;
         if let Some(validation) = &config.validation {
@@ -117,20 +130,23 @@ impl<'a> Trainer<'a> {
         let workers = team::workers(config.threads, model, batch, config.shards);
         let batches: &[usize] =
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
-        let mut stepper = Stepper::new(
+        let pool = if workers > 1 { Some(pool(workers)?) } else { None };
+        let mut stepper = Stepper::after(
+            earlier.take(),
             model,
-            &config.loss,
-            &config.optimizer,
+            (&config.loss, &config.optimizer),
             data.target_shape(),
             batches,
             (config.shards, workers),
         );
-        stepper.norm =
-            config.observers.iter().any(|observer| observer.lock().wants_gradient_norm());
+        let any = |asks: &dyn Fn(&dyn Observer) -> bool| {
+            config.observers.iter().any(|observer| asks(&*observer.lock()))
+        };
+        stepper.norm = any(&|observer| observer.wants_gradient_norm());
         model.trained = Some(Box::new(Trained::new(config, data)));
         let mut trainer = Self {
             stepper,
-            pool: if workers > 1 { Some(pool(workers)?) } else { None },
+            pool,
             workers,
             epoch: EpochState::default(),
             schedule: ScheduleState::new(config.optimizer.lr()),
@@ -138,7 +154,8 @@ impl<'a> Trainer<'a> {
             best: Aligned::default(),
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
-            wants_steps: config.observers.iter().any(|observer| observer.lock().wants_steps()),
+            wants_steps: any(&|observer| observer.wants_steps()),
+            wants_each_step: any(&|observer| observer.wants_steps() && !observer.only_watches()),
             outcomes: vec![],
             publisher: None,
             due: config.checkpoint.clone().map(Due::new),
@@ -163,7 +180,7 @@ impl<'a> Trainer<'a> {
             simd = %crate::SimdLevel::current(),
             "training starts"
         );
-        self.guarded(|trainer| {
+        self.guarded(usize::MAX, |trainer| {
             while trainer.stopped.is_none() {
                 trainer.epoch_inside()?;
             }
@@ -180,7 +197,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`train_parallel`].
     pub fn epoch(&mut self) -> Result<EpochReport> {
-        self.guarded(Self::epoch_inside)
+        self.guarded(self.steps_per_epoch(), Self::epoch_inside)
     }
 
     /// Makes one optimizer step; the last one of an epoch ends it, with its validation.
@@ -188,7 +205,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`train_parallel`].
     pub fn step(&mut self) -> Result<StepReport> {
-        self.guarded(|trainer| {
+        self.guarded(1, |trainer| {
+            trainer.end_epoch_left_open()?;
             let (report, flow) = trainer.steps_inside(1)?;
             trainer.after_step(flow)?;
             Ok(report)
@@ -229,10 +247,19 @@ impl<'a> Trainer<'a> {
         steps_per_epoch(self.feed.source().rows(), &self.config)
     }
 
-    /// Runs `f` on the pool, if there is one, and turns a panic into an error. Tells observers if the
-    /// run ends by it; beyond that, every epoch ends it again.
-    fn guarded<T: Send>(&mut self, f: impl FnOnce(&mut Self) -> Result<T> + Send) -> Result<T> {
-        let pool = self.pool.clone();
+    /// Runs `f`, which makes so many steps, on the pool, if there is one, and turns a panic into an error. Tells
+    /// observers if the run ends by it; beyond that, every epoch ends it again.
+    fn guarded<T: Send>(
+        &mut self,
+        steps: usize,
+        f: impl FnOnce(&mut Self) -> Result<T> + Send,
+    ) -> Result<T> {
+        let batch = self.config.batch_size.min(self.feed.source().rows());
+        let flops = (self.model.flops_per_row() * batch).saturating_mul(steps);
+        // Being called to the pool and back takes as long as a step of a small net.
+        let worth = pool::workers(self.config.threads, flops) > 1;
+        let pool = self.pool.clone().filter(|_| worth);
+        self.stepper.alone = pool.is_none();
         let done = catch(|| match pool {
             Some(pool) => pool.install(|| f(self)),
             None => f(self),
@@ -247,6 +274,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {
+        if let Some(report) = self.end_epoch_left_open()? {
+            return Ok(report);
+        }
         loop {
             let (_, flow) = self.steps_inside(usize::MAX)?;
             if let Some(report) = self.after_step(flow)? {
@@ -257,7 +287,7 @@ impl<'a> Trainer<'a> {
 
     /// Steps to be made before anybody looks.
     fn run_length(&self) -> usize {
-        if self.wants_steps {
+        if self.wants_each_step {
             return 1;
         }
         let run = self.stepper.run_length;
@@ -292,41 +322,50 @@ impl<'a> Trainer<'a> {
         self.outcomes.clear();
         let made = self.stepper.steps(self.model, count, &input, &mut self.outcomes, &Untimed);
         for (index, outcome) in self.outcomes.iter().enumerate() {
-            self.epoch.count(outcome, batches.batch(index).len());
+            let StepInput { lr, rows, .. } = input(index);
+            self.epoch.count(outcome, rows.len(), lr);
+        }
+        if self.wants_steps {
+            self.epoch.stop_clock();
+        }
+        let report = |index: usize| {
+            let (outcome, StepInput { lr, rows, .. }) = (&self.outcomes[index], input(index));
+            StepReport {
+                epoch: self.epoch.done + 1,
+                step: first + index + 1,
+                steps,
+                epochs: config.epochs,
+                rows: rows.len(),
+                loss: outcome.loss / outcome.normalizer,
+                lr,
+                gradient_norm: outcome.squares.map(f64::sqrt),
+            }
+        };
+        let mut flow = Flow::Continue;
+        let told = if self.wants_steps { self.outcomes.len() } else { 0 };
+        for index in 0..told {
+            if tell_step(&config.observers, &report(index))? == Flow::Stop {
+                self.stopped = Some(StopReason::Observer);
+                flow = Flow::Stop;
+            }
         }
         made.map_err(|NotFinite(what)| Error::NonFinite {
             what,
             epoch: self.epoch.done + 1,
             step: self.epoch.step + 1,
         })?;
-        let last = self.outcomes.last().expect("a run has steps");
-        let StepInput { lr, rows, .. } = input(count - 1);
-        self.epoch.lr = lr;
-        let report = StepReport {
-            epoch: self.epoch.done + 1,
-            step: self.epoch.step,
-            steps,
-            epochs: config.epochs,
-            rows: rows.len(),
-            loss: last.loss / last.normalizer,
-            lr,
-            gradient_norm: last.squares.map(f64::sqrt),
-        };
-        Ok((report, self.tell_step(&report)?))
+        Ok((report(count - 1), flow))
     }
+}
 
-    fn tell_step(&mut self, report: &StepReport) -> Result<Flow> {
-        let mut flow = Flow::Continue;
-        if self.wants_steps {
-            self.epoch.stop_clock();
-            for observer in &self.config.observers {
-                let mut observer = observer.lock();
-                if observer.wants_steps() && observer.step(report)? == Flow::Stop {
-                    self.stopped = Some(StopReason::Observer);
-                    flow = Flow::Stop;
-                }
-            }
+/// Tells all who want to hear of steps.
+fn tell_step(observers: &[Arc<Mutex<dyn Observer>>], report: &StepReport) -> Result<Flow> {
+    let mut flow = Flow::Continue;
+    for observer in observers {
+        let mut observer = observer.lock();
+        if observer.wants_steps() && observer.step(report)? == Flow::Stop {
+            flow = Flow::Stop;
         }
-        Ok(flow)
     }
+    Ok(flow)
 }

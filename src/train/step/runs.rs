@@ -48,7 +48,7 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
-        let by_team = self.by_team(model, count, input, outcomes, timer)?;
+        let by_team = self.steps_by_team(model, count, input, outcomes, timer)?;
         for index in by_team..count {
             let outcome = self.step(model, &input(index), timer)?;
             outcomes.push(outcome);
@@ -56,9 +56,9 @@ impl Stepper {
         Ok(())
     }
 
-    /// How many of the steps were made by the team: none where there is none or its members did not come, and none
-    /// on a short last batch.
-    pub(in crate::train) fn by_team<'i>(
+    /// Makes steps by the team and returns how many: all of them but one on a short last batch, or none where there
+    /// is no team or its members did not come.
+    pub(in crate::train) fn steps_by_team<'i>(
         &mut self,
         model: &mut Sequential,
         count: usize,
@@ -66,7 +66,7 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<usize, NotFinite> {
-        if self.team.is_none() || count == 0 {
+        if self.team.is_none() || self.alone || count == 0 {
             return Ok(0);
         }
         let last = input(count - 1);
@@ -91,5 +91,25 @@ impl Stepper {
         let count = outcomes.len() - before;
         self.steps += count as u64;
         made.map(|()| count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    #[test]
+    fn runs_are_as_long_as_a_hundredth_of_a_second() {
+        let builder = Sequential::builder(4).dense(4, Activation::Relu);
+        let tiny = builder.dense(3, Activation::Softmax).build(1).unwrap();
+        let wide = Sequential::builder(100).dense(100, Activation::Identity).build(1).unwrap();
+        let flops = wide.flops_per_row();
+        assert_eq!(run_length(&tiny, 24), STEPS);
+        assert_eq!(run_length(&wide, FLOPS / flops), 1);
+        assert_eq!(run_length(&wide, FLOPS / flops / 20), 20);
+        assert_eq!(run_length(&wide, 10 * FLOPS / flops), 1);
+        let still = Sequential::builder(4).activation(Activation::Relu).build(1).unwrap();
+        assert_eq!(run_length(&still, 24), 1, "nothing to count");
     }
 }

@@ -12,7 +12,7 @@ use crate::optim::sum_of_squares;
 use crate::simd::{add_and_take, dispatch};
 use crate::train::block::{Block, Pass};
 use crate::train::plan::Plan;
-use crate::train::shards::Cut;
+use crate::train::shards::{Cut, first_row};
 use crate::train::step::{NotFinite, Phase, StepInput, StepOutcome, Taken, Timer, through};
 use crate::train::update::{Batch, Part, Size, gradients, update_all};
 
@@ -33,13 +33,12 @@ pub(super) struct Member {
     message: Message,
     /// What the steps of the run found.
     pub outcomes: Vec<StepOutcome>,
-    /// How the run ended; nothing where it did not begin.
-    pub end: Option<Result<(), Stop>>,
+    /// How the run ended; nothing where it did not begin, or another member left it in a panic.
+    pub end: Option<Result<(), NotFinite>>,
 }
 
 /// Why a run ends before its last step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+enum Stop {
     NotFinite(NotFinite),
     Left,
 }
@@ -107,7 +106,11 @@ impl Member {
     pub fn run(&mut self, net: Net, meeting: &Meeting, run: Run, timer: &impl Timer) {
         self.outcomes.clear();
         let step = |index| self.step(net, meeting, (run, index), timer);
-        self.end = Some((0..run.count).try_for_each(step));
+        self.end = match (0..run.count).try_for_each(step) {
+            Ok(()) => Some(Ok(())),
+            Err(Stop::NotFinite(what)) => Some(Err(what)),
+            Err(Stop::Left) => None,
+        };
     }
 
     fn step(
@@ -184,8 +187,8 @@ impl Member {
         timer: &impl Timer,
     ) -> Result<(usize, f32), Left> {
         let (mut correct, mut size) = (self.block.correct, 0.0);
-        let rows = self.losses.len();
-        let start = |member: usize| member * rows / meeting.members();
+        let (rows, members) = (self.losses.len(), meeting.members());
+        let start = |member: usize| first_row(rows, (member, members));
         for round in 0..meeting.rounds() {
             let first = |member: usize| member >> round << round;
             let heard = |first: usize| start(first)..start(first + (1 << round));

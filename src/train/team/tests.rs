@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -121,7 +122,7 @@ fn team_steps<'i>(
 ) -> Result<(), NotFinite> {
     let mut made = 0;
     while made == 0 && count > 0 {
-        made = stepper.by_team(model, count, input, outcomes, &Untimed)?;
+        made = stepper.steps_by_team(model, count, input, outcomes, &Untimed)?;
     }
     assert_eq!(made, count);
     Ok(())
@@ -180,7 +181,7 @@ fn where_nobody_comes_the_steps_are_made_alone() {
     let mut outcomes = vec![];
     // The one worker of this pool cannot come as both members at the same time.
     pool(1).unwrap().install(|| {
-        let made = stepper.by_team(&mut model, 4, &input, &mut outcomes, &Untimed);
+        let made = stepper.steps_by_team(&mut model, 4, &input, &mut outcomes, &Untimed);
         assert_eq!((made, outcomes.len()), (Ok(0), 0));
         stepper.steps(&mut model, 4, &input, &mut outcomes, &Untimed).unwrap();
     });
@@ -189,6 +190,49 @@ fn where_nobody_comes_the_steps_are_made_alone() {
     pool(2).unwrap().install(run).unwrap();
     let alone = steps.make(&plain(), 1, &[10]);
     assert_eq!((outcomes, bits(&model.params)), (alone.outcomes, alone.params));
+}
+
+#[test]
+fn a_team_whose_members_did_not_come_pauses() {
+    let steps = Steps::new(Adam::default(), Clip::None);
+    let (mut model, input) = (plain(), |index| steps.input(index));
+    let mut stepper = steps.stepper(&model, 2);
+    let mut outcomes = vec![];
+    let mut made = |stepper: &mut Stepper, workers: usize| {
+        let made = || stepper.steps_by_team(&mut model, 1, &input, &mut outcomes, &Untimed);
+        pool(workers).unwrap().install(made).unwrap()
+    };
+    stepper.team.as_mut().unwrap().pause = Duration::from_secs(3600);
+    assert_eq!(made(&mut stepper, 1), 0);
+    assert!((0..20).all(|_| made(&mut stepper, 2) == 0));
+    stepper.team.as_mut().unwrap().pause = Duration::ZERO;
+    while made(&mut stepper, 2) == 0 {}
+}
+
+#[test]
+fn a_panic_in_one_member_leaves_the_parameters_and_the_next_run_is_sound() {
+    let steps = Steps::new(Adam::default(), Clip::None);
+    for panicking in 0..2 {
+        let mut model = plain();
+        let mut stepper = steps.stepper(&model, 2);
+        let mut outcomes = vec![];
+        let calls = AtomicUsize::new(0);
+        // Asked once about the run as a whole, then by each member about each step.
+        let input = |index| {
+            if index == 2 && calls.fetch_add(1, Ordering::Relaxed) == panicking {
+                panic!("a test's");
+            }
+            steps.input(index)
+        };
+        let run = || team_steps(&mut stepper, &mut model, 5, &input, &mut outcomes);
+        assert!(catch(|| pool(2).unwrap().install(run)).is_err());
+        assert_eq!((outcomes.len(), bits(&model.params)), (0, bits(&plain().params)));
+        let input = |index| steps.input(index);
+        let run = || team_steps(&mut stepper, &mut model, 5, &input, &mut outcomes);
+        pool(2).unwrap().install(run).unwrap();
+        let alone = steps.make(&plain(), 1, &[5]);
+        assert_eq!((outcomes, bits(&model.params)), (alone.outcomes, alone.params));
+    }
 }
 
 #[test]
@@ -211,10 +255,9 @@ fn parameters_changed_by_others_reach_the_members() {
 }
 
 fn message(value: f32) -> Message {
-    let mut message = Message { losses: vec![], ..Message::default() };
-    message.grads = Aligned::zeros(16);
-    message.grads.fill(value);
-    message
+    let mut grads = Aligned::zeros(16);
+    grads.fill(value);
+    Message { grads, ..Message::default() }
 }
 
 #[test]
@@ -319,4 +362,16 @@ fn as_many_workers_as_steps_are_worth() {
     assert_eq!(workers(threads, &plain(), 64, None), 1);
     assert_eq!(workers(threads, &plain(), 100, None), 2.min(most(threads)));
     assert_eq!(workers(Threads::Exactly(5), &tiny, 64, None), 5);
+    for (cores, flops, largest, expected) in [
+        (2, 499_999, 4, 1),
+        (2, 500_000, 4, 2),
+        (2, 500_000, 0, 1),
+        (3, 1_000_000, 4, 2),
+        (16, 1_000_000, 4, 4),
+        (16, 12_000_000, 4, 4),
+        (16, 13_500_000, 4, 9),
+        (16, 9_000_000, 2, 6),
+    ] {
+        assert_eq!(worth(cores, flops, |members| members <= largest), expected, "{cores} {flops}");
+    }
 }

@@ -173,6 +173,10 @@ impl Observer for TensorBoard {
         self.every > 0
     }
 
+    fn only_watches(&self) -> bool {
+        true
+    }
+
     fn wants_gradient_norm(&self) -> bool {
         self.every > 0
     }
