@@ -122,24 +122,33 @@ impl AdamStep {
             shrink: shrink as f32,
         }
     }
+
+    pub(super) fn decays(&self) -> bool {
+        self.decay != 0.0 || self.shrink != 0.0
+    }
 }
 
-/// Both decays are always computed, for in a loop that waits for a root, a division or memory they
-/// cost nothing, and at zero they change no bit.
-impl Rule<2> for AdamStep {
+/// With or without weight decay: either kind takes a multiply-add.
+#[derive(Clone, Copy)]
+pub(super) struct Decaying<const DECAYS: bool>(pub AdamStep);
+
+impl<const DECAYS: bool> Rule<2> for Decaying<DECAYS> {
     #[inline(always)]
     fn lanes<S: Simd>(
         &self,
         simd: S,
-        p: f32x16<S>,
-        g: f32x16<S>,
+        mut p: f32x16<S>,
+        mut g: f32x16<S>,
         [m, v]: [f32x16<S>; 2],
     ) -> (f32x16<S>, [f32x16<S>; 2]) {
-        let g = f32x16::splat(simd, self.decay).fma(p, g);
-        let p = f32x16::splat(simd, -self.shrink).fma(p, p);
-        let m = f32x16::splat(simd, self.fresh1).fma(g - m, m);
-        let v = (g * self.fresh2).fma(g, v * self.beta2);
-        let step = quotient(simd, m, v.sqrt() + self.eps);
-        (f32x16::splat(simd, -self.rate).fma(step, p), [m, v])
+        let Self(step) = self;
+        if DECAYS {
+            g = f32x16::splat(simd, step.decay).fma(p, g);
+            p = f32x16::splat(simd, -step.shrink).fma(p, p);
+        }
+        let m = f32x16::splat(simd, step.fresh1).fma(g - m, m);
+        let v = (g * step.fresh2).fma(g, v * step.beta2);
+        let change = quotient(simd, m, v.sqrt() + step.eps);
+        (f32x16::splat(simd, -step.rate).fma(change, p), [m, v])
     }
 }

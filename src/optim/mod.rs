@@ -36,7 +36,7 @@ pub(crate) use stopping::{StoppingState, Verdict};
 
 use crate::{Error, Result};
 use fields::Hyperparameters;
-use step::Kind;
+use step::{CLEARING, Kind};
 
 /// Chooses the rule by which gradients change parameters.
 ///
@@ -134,7 +134,7 @@ impl Optimizer {
             Self::Adam(adam) => Kind::Adam(adam.prepare(step, lr)),
             Self::AdamW(adamw) => Kind::Adam(adamw.prepare(step, lr)),
         };
-        Step { kind, grad }
+        Step { kind, grad, clears: step.is_multiple_of(CLEARING) }
     }
 }
 

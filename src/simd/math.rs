@@ -30,9 +30,11 @@ const EXPONENT: f32 = MAGIC + 127.0;
 /// ln of the smallest normal number, rounded towards zero.
 const LN_MIN_POSITIVE: f32 = -87.336_54;
 
-/// What the bits of d are subtracted from for those of about 1 / d: the exponents of both sum to twice
-/// the bias, less a half for the mean of what the mantissas then miss.
-const RECIPROCAL: u32 = 0x7ef3_11c7;
+/// What the bits of d are subtracted from for those of a guess r at 1 / d: the exponents of both sum to twice the
+/// bias, less a half for what the mantissas then miss. From 0.950 to 1.051 that makes d * r, so that r * (2.00128 -
+/// d * r) is within 0.0013 of 1 / d: of all such pairs of constants the best.
+const RECIPROCAL: u32 = 0x7ef3_3409;
+const TWO: f32 = 2.001_281_2;
 /// The divisor beyond which a guess would be no normal number.
 const LARGEST_DIVISOR: f32 = 4.253_529_6e37;
 
@@ -146,8 +148,8 @@ pub(crate) fn tanh_gradient<S: Simd>(_simd: S, y: f32x16<S>, dy: f32x16<S>) -> f
     dy * (-y).fma(y, 1.0)
 }
 
-/// n / d for 1e-30 <= d. From a guess by the exponents, within 12%, two steps of third order give 1 / d:
-/// nine operations that do not wait for the one divider, which an optimizer's roots keep busy. Above 2^125,
+/// n / d for 1e-30 <= d. From a guess by the exponents, within 5.2%, a step of second order and one of third give
+/// 1 / d: eight operations that do not wait for the one divider, which an optimizer's roots keep busy. Above 2^125,
 /// infinity included, d counts as that. What a remainder would add to the quotient, half an ulp, it would
 /// take back where n is small: then the remainder is subnormal, and slow.
 #[inline(always)]
@@ -155,10 +157,9 @@ pub(crate) fn quotient<S: Simd>(simd: S, n: f32x16<S>, d: f32x16<S>) -> f32x16<S
     let d = d.min(f32x16::splat(simd, LARGEST_DIVISOR));
     let guess = u32x16::splat(simd, RECIPROCAL) - d.bitcast::<u32x16<S>>();
     let mut r: f32x16<S> = guess.bitcast();
-    for _ in 0..2 {
-        let e = (-d).fma(r, 1.0);
-        r = r.fma(e.fma(e, e), r);
-    }
+    r *= (-d).fma(r, TWO);
+    let e = (-d).fma(r, 1.0);
+    r = r.fma(e.fma(e, e), r);
     n * r
 }
 
