@@ -134,10 +134,10 @@ impl TrainConfig {
         self
     }
 
-    /// Cuts a batch into at most this many shards, of 16 rows at least, whose gradients are summed
-    /// by a tree; without this, into one for each 64 rows, 16 at most. A net of up to 32,768 parameters, its layers' outputs padded to multiples of 16, has
-    /// two from 64 rows on, and a power of two of them, which few threads can share out. Unlike `threads` it
-    /// changes the rounding of the result.
+    /// Cuts a batch into at most this many shards, of 16 rows at least, whose gradients are summed by a tree; without
+    /// this, into one for each 64 rows, 16 at most. A net of up to 32,768 parameters, its layers' outputs padded to
+    /// multiples of 16, has two from 64 rows on, and a power of two of them, which few threads can share out. Unlike
+    /// `threads` it changes the rounding of the result.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -180,7 +180,8 @@ impl TrainConfig {
     }
 
     /// Stops soon after this becomes true, a checkpoint written first where there are any: after the step at hand, or
-    /// after some of 256 at most, a hundredth of a second's arithmetic, where nobody looks at each. A program that wants Ctrl-C to do that sets it in its signal handler.
+    /// after some of 256 at most, a hundredth of a second's arithmetic, where nobody looks at each. A program that
+    /// wants Ctrl-C to do that sets it in its signal handler.
     pub fn interrupt(mut self, flag: Arc<AtomicBool>) -> Self {
         self.interrupt = Some(flag);
         self
