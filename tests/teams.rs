@@ -6,11 +6,12 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{classes, make_steps};
+use common::{classes, make_steps, values};
+use parking_lot::Mutex;
 use unisono::{
     Activation, Adam, Checkpoint, CrossEntropy, DataStream, Dataset, EarlyStopping, EpochReport,
-    Flow, History, Observer, OnlineTrainer, Result, Sequential, StepReport, StopReason,
-    TrainConfig, Trainer, train_parallel,
+    Error, Flow, History, LiveModel, MeanSquaredError, Observer, OnlineTrainer, Result, Sequential,
+    Sgd, StepReport, StopReason, TrainConfig, Trainer, train_parallel,
 };
 
 /// Steps on 256 rows, whose four shards two or four members share, and a short one.
@@ -97,7 +98,7 @@ fn a_stream_is_read_batch_by_batch() {
     });
 }
 
-/// Sets of one size use the buffers of the set before, another size brings its own.
+/// Sets of as many rows as a batch or more use the buffers of the set before, the smaller one brings its own.
 #[test]
 fn sets_of_any_size_are_learned_from_as_they_arrive() {
     let data = data();
@@ -146,22 +147,54 @@ fn live_models_are_published_at_their_steps() {
     });
 }
 
+/// The first run of 300 steps ends within the epoch.
 #[test]
 fn a_run_interrupted_with_nobody_watching_goes_on_from_its_checkpoint() {
-    let (whole, history) = train(&config(1));
+    let data = classes(300 * 64, 7, 3, 1);
+    let train = |config: TrainConfig| {
+        let mut model = model();
+        let history = train_parallel(&mut model, &data, &config).unwrap();
+        (model.fingerprint(), history)
+    };
+    let config = |threads| config(threads).batch_size(64).epochs(2);
+    let (whole, history) = train(config(1));
     for threads in [1, 2] {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = Checkpoint::new(folder.path());
         let interrupt = Arc::new(AtomicBool::new(true));
         let first = config(threads).checkpoint(checkpoint.clone()).interrupt(interrupt);
-        let (_, cut) = train(&first);
+        let (_, cut) = train(first);
         assert_eq!(cut.stopped, StopReason::Interrupted);
-        assert_eq!(cut.epochs.len(), 1);
-        let second = config(threads).checkpoint(checkpoint.resume(true));
-        let (resumed, resumed_history) = train(&second);
+        let name = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().file_name();
+        assert!(name.to_string_lossy().starts_with("step-000000000256"), "{name:?}");
+        let (resumed, resumed_history) = train(config(threads).checkpoint(checkpoint.resume(true)));
         assert_eq!(resumed, whole);
         assert!(resumed_history.same_bits(&history));
     }
+}
+
+/// Steps that are too small for the pool one by one, and as an epoch are not.
+#[test]
+fn a_trainer_that_chooses_its_threads_finds_the_same_bits() {
+    let (data, set) = (values(900, 8, 4, 1), values(64, 8, 4, 2));
+    let builder = Sequential::builder(8).dense(64, Activation::Tanh).dense(64, Activation::Tanh);
+    let untrained = builder.dense(4, Activation::Identity).build(1).unwrap();
+    let run = |config: TrainConfig| {
+        let mut model = untrained.clone();
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        make_steps(&mut trainer, 3);
+        trainer.epoch().unwrap();
+        make_steps(&mut trainer, 2);
+        trainer.epoch().unwrap();
+        let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
+        online.partial_fit(&set).unwrap();
+        online.partial_fit(&data).unwrap();
+        online.partial_fit(&set).unwrap();
+        model.fingerprint()
+    };
+    let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(64);
+    let config = config.validation(values(70, 8, 4, 3));
+    assert_eq!(run(config.clone().threads(2)), run(config.threads(1)));
 }
 
 #[test]
@@ -179,11 +212,17 @@ fn checkpoints_every_few_steps_lie_where_they_do_alone() {
     });
 }
 
-/// Notes what it hears of.
-#[derive(Default)]
+/// Notes what it hears of, and acts at a step of its own.
 struct Watcher {
     only_watches: bool,
-    steps: Arc<parking_lot::Mutex<Vec<StepReport>>>,
+    steps: Arc<Mutex<Vec<StepReport>>>,
+    act: fn(&StepReport) -> Result<Flow>,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self { only_watches: true, steps: Arc::default(), act: |_| Ok(Flow::Continue) }
+    }
 }
 
 impl Observer for Watcher {
@@ -193,7 +232,7 @@ impl Observer for Watcher {
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
         self.steps.lock().push(*report);
-        Ok(Flow::Continue)
+        (self.act)(report)
     }
 
     fn wants_steps(&self) -> bool {
@@ -242,7 +281,7 @@ fn steps_are_made_together_only_where_all_observers_only_watch() {
     }
     let steps_made = |only_watches| {
         let flag = Arc::new(AtomicBool::new(false));
-        let watcher = Watcher { only_watches: true, ..Watcher::default() };
+        let watcher = Watcher::default();
         let steps = watcher.steps.clone();
         let config = config(2).interrupt(flag.clone()).observer(watcher);
         train(&config.observer(Interrupts(flag, only_watches)));
@@ -250,4 +289,105 @@ fn steps_are_made_together_only_where_all_observers_only_watch() {
     };
     assert_eq!(steps_made(false), 2);
     assert_eq!(steps_made(true), 10, "all steps of the epoch are one run");
+}
+
+/// All ten steps of the epoch are one run.
+#[test]
+fn a_watchers_stop_ends_training_after_the_steps_made_with_it() {
+    let act = |report: &StepReport| match report.step {
+        4 => Ok(Flow::Stop),
+        _ => Ok(Flow::Continue),
+    };
+    for threads in [1, 2] {
+        let watcher = Watcher { act, ..Watcher::default() };
+        let steps = watcher.steps.clone();
+        let (_, history) = train(&config(threads).observer(watcher));
+        assert_eq!(history.stopped, StopReason::Observer);
+        assert_eq!((history.epochs.len(), steps.lock().len()), (1, 10));
+    }
+}
+
+#[test]
+fn when_a_watcher_fails_the_others_hear_of_all_steps_and_training_can_go_on() {
+    let act = |report: &StepReport| match (report.epoch, report.step) {
+        (1, 2) => Ok(Flow::Stop),
+        (1, 4) => Err(Error::Observer("at step 4".into())),
+        _ => Ok(Flow::Continue),
+    };
+    let (whole, history) = train(&config(1));
+    for threads in [1, 2] {
+        let (failing, hearing) = (Watcher { act, ..Watcher::default() }, Watcher::default());
+        let steps = hearing.steps.clone();
+        let config = config(threads).observer(failing).observer(hearing);
+        let (data, mut model) = (data(), model());
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        assert!(matches!(trainer.run(), Err(Error::Observer(_))));
+        assert_eq!((steps.lock().len(), trainer.stopped()), (10, None));
+        assert!(trainer.run().unwrap().same_bits(&history));
+        assert_eq!(model.fingerprint(), whole);
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_within_a_run_is_told_after_the_good_steps() {
+    let data = values(ROWS, 7, 3, 1);
+    let builder = Sequential::builder(7).dense(30, Activation::Relu);
+    let untrained = builder.dense(3, Activation::Identity).build(1).unwrap();
+    let outcome = |threads, only_watches| {
+        let watcher = Watcher { only_watches, ..Watcher::default() };
+        let steps = watcher.steps.clone();
+        let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e4)).batch_size(BATCH);
+        let config = config.exact_threads(threads).observer(watcher);
+        let mut model = untrained.clone();
+        let error = train_parallel(&mut model, &data, &config).unwrap_err();
+        let Error::NonFinite { epoch: 1, step, .. } = error else { panic!("{error}") };
+        assert_eq!(steps.lock().len(), step - 1);
+        (step, model.fingerprint(), steps.lock().clone())
+    };
+    let each = outcome(1, false);
+    assert!(each.0 > 1);
+    for threads in [1, 2] {
+        assert_eq!(outcome(threads, true), each);
+    }
+}
+
+/// Looks at the live model whenever it hears of a step.
+#[derive(Default)]
+struct Looks(Arc<Mutex<(Option<LiveModel>, Vec<u64>)>>);
+
+impl Observer for Looks {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn step(&mut self, _: &StepReport) -> Result<Flow> {
+        let (live, seen) = &mut *self.0.lock();
+        seen.extend(live.iter().map(|live| live.snapshot().fingerprint()));
+        Ok(Flow::Continue)
+    }
+
+    fn wants_steps(&self) -> bool {
+        true
+    }
+
+    fn only_watches(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn runs_end_where_a_live_model_is_published() {
+    for threads in [1, 2] {
+        let looks = Looks::default();
+        let seen = looks.0.clone();
+        let config = config(threads).observer(looks);
+        let (data, mut model) = (data(), model());
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        seen.lock().0 = Some(trainer.live(4));
+        trainer.epoch().unwrap();
+        // A run's steps are told of before what they led to is published.
+        let seen = &seen.lock().1;
+        let changes: Vec<_> = (1..10).filter(|&step| seen[step] != seen[step - 1]).collect();
+        assert_eq!(changes, [4, 8], "{threads} threads");
+    }
 }

@@ -85,14 +85,14 @@ pub fn read(
     })
 }
 
-/// The mean of steps that take some time together.
+/// The mean of runs of steps that take some time together.
 fn mean(clock: &mut PhaseClock<'_>, seconds: f64) -> Result<Phases> {
-    let (start, mut steps, mut sum) = (Instant::now(), 0, Phases::default());
-    while steps < 1 || start.elapsed().as_secs_f64() < seconds {
+    let (start, mut runs, mut sum) = (Instant::now(), 0, Phases::default());
+    while runs < 1 || start.elapsed().as_secs_f64() < seconds {
         sum.iter_mut().zip(clock.run()?).for_each(|(sum, seconds)| *sum += seconds);
-        steps += 1;
+        runs += 1;
     }
-    Ok(sum.map(|seconds| seconds / f64::from(steps)))
+    Ok(sum.map(|seconds| seconds / f64::from(runs)))
 }
 
 #[cfg(test)]

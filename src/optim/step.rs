@@ -20,7 +20,7 @@ pub(crate) struct Step {
 }
 
 /// Steps from one that clears subnormal numbers to the next: in the update itself that took an eighth of an
-/// Adam's time, and a number that becomes one slows a few steps down.
+/// Adam's time, and a mean that decays to one slows a few steps down.
 pub(super) const CLEARING: u64 = 16;
 
 /// The rule, with its scalars in f32.

@@ -121,7 +121,8 @@ impl TrainConfig {
         self
     }
 
-    /// Uses at most this many threads: never more than there are cores, nor than the work is worth.
+    /// Uses at most this many threads: never more than there were cores for the process when it first asked, nor
+    /// than the work is worth.
     /// It changes the speed and nothing else.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Threads::AtMost(threads);

@@ -135,7 +135,11 @@ impl Trainer<'_> {
     fn validate(&self) -> Result<Option<Score>> {
         let Some(data) = &self.config.validation else { return Ok(None) };
         let most = most(self.config.threads);
-        self.model.evaluate_on(data, &self.config.loss, most).map(Some)
+        let evaluate = || self.model.evaluate_on(data, &self.config.loss, most).map(Some);
+        match &self.pool {
+            Some(pool) => pool.install(evaluate),
+            None => evaluate(),
+        }
     }
 
     fn verdict(&mut self, report: &EpochReport) -> Option<StopReason> {

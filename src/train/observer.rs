@@ -9,7 +9,8 @@ use crate::model::Sequential;
 pub enum Flow {
     /// Goes on.
     Continue,
-    /// Stops after this epoch or step; the model keeps what it has learned.
+    /// Stops after this epoch or step, or after the steps that were made with it where the observer
+    /// [only watches](Observer::only_watches); the model keeps what it has learned.
     Stop,
 }
 
@@ -35,7 +36,8 @@ pub struct StepReport {
     pub gradient_norm: Option<f64>,
 }
 
-/// Watches a training run. An error or a panic of an observer ends the run with an error.
+/// Watches a training run. An error or a panic of an observer ends the run with an error; after an error of one
+/// the others still hear of the steps that were made.
 pub trait Observer: Send {
     /// Hears of each finished epoch, out of `epochs`.
     ///
@@ -74,7 +76,7 @@ pub trait Observer: Send {
 
     /// Whether it may hear of a step when the next ones have been made: of up to 256 together, a hundredth of a
     /// second or so of training. Where all observers that want steps only watch, small nets train faster. If it stops
-    /// the training all the same, it stops after those steps.
+    /// the training all the same, or fails, that happens after those steps.
     fn only_watches(&self) -> bool {
         false
     }

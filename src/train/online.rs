@@ -59,7 +59,8 @@ impl<'a> OnlineTrainer<'a> {
     /// # Errors
     /// As [`train_parallel`](crate::train_parallel); the model then keeps its last good parameters.
     pub fn partial_fit<'d>(&mut self, data: impl Into<DataSource<'d>>) -> Result<EpochReport> {
-        let mut trainer = Trainer::after(&mut self.stepper, self.model, data.into(), &self.config)?;
+        let mut trainer =
+            Trainer::with_earlier(&mut self.stepper, self.model, data.into(), &self.config)?;
         trainer.publisher = self.publisher.take();
         trainer.epoch.done = self.sets;
         if let Some(schedule) = self.schedule.take() {

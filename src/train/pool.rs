@@ -35,7 +35,7 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     Ok(pool)
 }
 
-/// The cores that this process may use. Asking takes 40 us, twice as long as a step of a small net.
+/// The cores that this process might use when it first asked. Asking takes 40 us, longer than a step of a small net.
 pub(crate) fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -45,12 +45,12 @@ pub(crate) fn cores() -> usize {
 pub(super) fn workers(threads: Threads, flops: usize) -> usize {
     match threads {
         Threads::Exactly(n) => n,
-        threads => worth(most(threads), flops),
+        threads => of_at_most(most(threads), flops),
     }
 }
 
 /// The same, of at most so many.
-pub(super) fn worth(most: usize, flops: usize) -> usize {
+pub(super) fn of_at_most(most: usize, flops: usize) -> usize {
     most.min(flops / FLOPS_PER_WORKER).max(1)
 }
 

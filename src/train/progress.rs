@@ -13,6 +13,8 @@ use crate::Result;
 const GLANCE: Duration = Duration::from_millis(50);
 /// After how long without a line one is printed where there is no terminal.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Steps of a run are told of together, within less than this, after all of them: up to then nothing was timed.
+const TOGETHER: Duration = Duration::from_millis(1);
 /// The most steps between two looks at the clock.
 const MOST_UNSEEN: usize = 1 << 16;
 
@@ -189,10 +191,11 @@ impl Pace {
     }
 
     fn look(&mut self, report: &StepReport, now: Instant) -> Instant {
-        if self.run.is_none() {
+        let begins = |start: Instant| now.duration_since(start) < TOGETHER;
+        if self.run.is_none_or(|run| begins(run.0)) {
             self.run = Some((now, 0, 0));
         }
-        if self.epoch.is_none() || report.step == 1 {
+        if report.step == 1 || self.epoch.is_none_or(|epoch| begins(epoch.0)) {
             self.epoch = Some((now, report.step));
         }
         let soon = self.looked.is_some_and(|looked| now.duration_since(looked) < GLANCE);
@@ -253,7 +256,19 @@ mod tests {
         let mut pace = Pace::default();
         let looks = (1..=600).filter(|&i| pace.step(&step(1, i)).is_some()).count();
         assert!((2..60).contains(&looks), "{looks} looks in {:?}", pace.looked);
-        assert_eq!(pace.run.map(|run| (run.1, run.2)), Some((599 * 32, 599)));
+        assert!(pace.run.is_some_and(|run| run.2 < 600 && run.1 == run.2 * 32));
+    }
+
+    #[test]
+    fn steps_that_are_told_of_together_took_no_time() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.look(&step(2, 1), start);
+        pace.run = Some((start, 200 * 32, 200));
+        let told = pace.look(&step(2, 201), start + TOGETHER / 2);
+        assert_eq!((pace.run, pace.epoch), (Some((told, 0, 0)), Some((told, 201))));
+        pace.run = Some((told, 100 * 32, 100));
+        pace.look(&step(2, 301), told + Duration::from_secs(1));
+        assert_eq!((pace.run, pace.epoch), (Some((told, 3200, 100)), Some((told, 201))));
     }
 
     #[test]

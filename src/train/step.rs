@@ -146,7 +146,7 @@ impl Stepper {
 
     /// As [`new`](Self::new), with what an earlier run of the same model, loss and optimizer has left: its state, and
     /// where batches and targets have the same shape its buffers too.
-    pub fn after(
+    pub fn with_earlier(
         earlier: Option<Self>,
         model: &Sequential,
         (loss, optimizer): (&Loss, &Optimizer),
@@ -155,16 +155,16 @@ impl Stepper {
         sizes: (Option<usize>, usize),
     ) -> Self {
         let shapes = (batches.iter().copied().max().unwrap_or(0), targets);
-        match earlier {
-            Some(stepper) if stepper.shapes == shapes => stepper,
-            earlier => {
-                let mut stepper = Self::new(model, loss, optimizer, targets, batches, sizes);
-                if let Some(Self { slots, steps, .. }) = earlier {
-                    (stepper.slots, stepper.steps) = (slots, steps);
-                }
-                stepper
-            }
+        let state = match earlier {
+            Some(stepper) if stepper.shapes == shapes => return stepper,
+            // Its buffers go before there are others.
+            earlier => earlier.map(|stepper| (stepper.slots, stepper.steps)),
+        };
+        let mut stepper = Self::new(model, loss, optimizer, targets, batches, sizes);
+        if let Some(state) = state {
+            (stepper.slots, stepper.steps) = state;
         }
+        stepper
     }
 
     /// Makes room for batches of `rows` rows.

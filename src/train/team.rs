@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
-use self::meeting::Meeting;
+use self::meeting::{Meeting, PATIENCE};
 use self::member::Member;
 use super::config::Threads;
 use super::fork::Fork;
@@ -42,7 +42,7 @@ const FLOPS_PER_MEMBER: usize = 250_000;
 
 /// How long the steps are made without the team after its members did not all come: where they never do, waiting for
 /// them takes a twentieth of the time.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = PATIENCE.saturating_mul(20);
 
 /// Whether a team of `members` can make the steps on batches of `rows` rows.
 pub(super) fn fits(
@@ -74,13 +74,13 @@ pub(super) fn workers(
     let flops = model.flops_per_row() * rows;
     match threads {
         Threads::Exactly(n) => n,
-        threads => worth(most(threads), flops, |n| fits(model, rows, configured, n)),
+        threads => of_at_most(most(threads), flops, |n| fits(model, rows, configured, n)),
     }
 }
 
 /// The same for steps of `flops` operations, of at most `most` workers.
-fn worth(most: usize, flops: usize, fits: impl Fn(usize) -> bool) -> usize {
-    let workers = pool::worth(most, flops);
+fn of_at_most(most: usize, flops: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let workers = pool::of_at_most(most, flops);
     let sizes = (1..=ROUNDS).rev().map(|rounds| 1 << rounds);
     let team = sizes.filter(|&n| n <= most.min(flops / FLOPS_PER_MEMBER)).find(|&n| fits(n));
     // Beyond twice as many a guess: teams were measured on two cores alone.

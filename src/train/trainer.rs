@@ -74,7 +74,7 @@ pub struct Trainer<'a> {
     pub(super) feed: Feed<'a>,
     pub(super) config: TrainConfig,
     pub(super) stepper: Stepper,
-    pool: Option<Arc<ThreadPool>>,
+    pub(super) pool: Option<Arc<ThreadPool>>,
     workers: usize,
     pub(super) epoch: EpochState,
     pub(super) schedule: ScheduleState,
@@ -101,12 +101,12 @@ impl<'a> Trainer<'a> {
         data: impl Into<DataSource<'a>>,
         config: &TrainConfig,
     ) -> Result<Self> {
-        Self::after(&mut None, model, data.into(), config)
+        Self::with_earlier(&mut None, model, data.into(), config)
     }
 
     /// As [`new`](Self::new), with the buffers and the optimizer's state of an earlier run of the same model and
     /// configuration, which are taken where nothing is wrong.
-    pub(super) fn after(
+    pub(super) fn with_earlier(
         earlier: &mut Option<Stepper>,
         model: &'a mut Sequential,
         data: DataSource<'a>,
@@ -131,7 +131,13 @@ impl<'a> Trainer<'a> {
         let batches: &[usize] =
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
         let pool = if workers > 1 { Some(pool(workers)?) } else { None };
-        let mut stepper = Stepper::after(
+        let any = |asks: &dyn Fn(&dyn Observer) -> bool| {
+            config.observers.iter().any(|observer| asks(&*observer.lock()))
+        };
+        let wants_norm = any(&|observer| observer.wants_gradient_norm());
+        let wants_steps = any(&|observer| observer.wants_steps());
+        let wants_each_step = any(&|observer| observer.wants_steps() && !observer.only_watches());
+        let mut stepper = Stepper::with_earlier(
             earlier.take(),
             model,
             (&config.loss, &config.optimizer),
@@ -139,10 +145,7 @@ impl<'a> Trainer<'a> {
             batches,
             (config.shards, workers),
         );
-        let any = |asks: &dyn Fn(&dyn Observer) -> bool| {
-            config.observers.iter().any(|observer| asks(&*observer.lock()))
-        };
-        stepper.norm = any(&|observer| observer.wants_gradient_norm());
+        stepper.norm = wants_norm;
         model.trained = Some(Box::new(Trained::new(config, data)));
         let mut trainer = Self {
             stepper,
@@ -154,8 +157,8 @@ impl<'a> Trainer<'a> {
             best: Aligned::default(),
             reports: Vec::with_capacity(config.epochs.min(1 << 16)),
             stopped: None,
-            wants_steps: any(&|observer| observer.wants_steps()),
-            wants_each_step: any(&|observer| observer.wants_steps() && !observer.only_watches()),
+            wants_steps,
+            wants_each_step,
             outcomes: vec![],
             publisher: None,
             due: config.checkpoint.clone().map(Due::new),
@@ -247,8 +250,8 @@ impl<'a> Trainer<'a> {
         steps_per_epoch(self.feed.source().rows(), &self.config)
     }
 
-    /// Runs `f`, which makes so many steps, on the pool, if there is one, and turns a panic into an error. Tells
-    /// observers if the run ends by it; beyond that, every epoch ends it again.
+    /// Runs `f`, which makes so many steps, on the pool, if there is one and they are worth it, and turns a panic into
+    /// an error. Tells observers if the run ends by it; beyond that, every epoch ends it again.
     fn guarded<T: Send>(
         &mut self,
         steps: usize,
@@ -341,31 +344,40 @@ impl<'a> Trainer<'a> {
                 gradient_norm: outcome.squares.map(f64::sqrt),
             }
         };
-        let mut flow = Flow::Continue;
         let told = if self.wants_steps { self.outcomes.len() } else { 0 };
-        for index in 0..told {
-            if tell_step(&config.observers, &report(index))? == Flow::Stop {
-                self.stopped = Some(StopReason::Observer);
-                flow = Flow::Stop;
-            }
-        }
+        let flow = tell_steps(&config.observers, (0..told).map(report));
         made.map_err(|NotFinite(what)| Error::NonFinite {
             what,
             epoch: self.epoch.done + 1,
             step: self.epoch.step + 1,
         })?;
+        let flow = flow?;
+        if flow == Flow::Stop {
+            self.stopped = Some(StopReason::Observer);
+        }
         Ok((report(count - 1), flow))
     }
 }
 
-/// Tells all who want to hear of steps.
-fn tell_step(observers: &[Arc<Mutex<dyn Observer>>], report: &StepReport) -> Result<Flow> {
-    let mut flow = Flow::Continue;
-    for observer in observers {
-        let mut observer = observer.lock();
-        if observer.wants_steps() && observer.step(report)? == Flow::Stop {
-            flow = Flow::Stop;
+/// Tells all who want to hear of steps, also after one of them has failed, for the steps were made; returns the first
+/// error.
+fn tell_steps(
+    observers: &[Arc<Mutex<dyn Observer>>],
+    reports: impl Iterator<Item = StepReport>,
+) -> Result<Flow> {
+    let mut told = Ok(Flow::Continue);
+    for report in reports {
+        for observer in observers {
+            let mut observer = observer.lock();
+            if !observer.wants_steps() {
+                continue;
+            }
+            match observer.step(&report) {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Stop) => told = told.and(Ok(Flow::Stop)),
+                Err(error) => told = told.and(Err(error)),
+            }
         }
     }
-    Ok(flow)
+    told
 }

@@ -48,6 +48,10 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
+        debug_assert!(
+            !self.alone || self.fork.workers == 1,
+            "a step is shared out on its own pool alone"
+        );
         let by_team = self.steps_by_team(model, count, input, outcomes, timer)?;
         for index in by_team..count {
             let outcome = self.step(model, &input(index), timer)?;

@@ -11,7 +11,7 @@ use super::ROUNDS;
 use crate::aligned::Aligned;
 
 /// A worker that sleeps takes 15 to 110 us to come.
-const PATIENCE: Duration = Duration::from_millis(1);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Looks between two offers of the core to other threads: a member that waits may stand on the core that another one
 /// needs. With 1,024, steps of 6 us took 36 in such a case, and 12 with 64.

@@ -120,8 +120,8 @@ fn team_steps<'i>(
     input: &(impl Fn(usize) -> StepInput<'i> + Sync),
     outcomes: &mut Vec<StepOutcome>,
 ) -> Result<(), NotFinite> {
-    let mut made = 0;
-    while made == 0 && count > 0 {
+    let (start, mut made) = (Instant::now(), 0);
+    while made == 0 && count > 0 && start.elapsed() < Duration::from_secs(60) {
         made = stepper.steps_by_team(model, count, input, outcomes, &Untimed)?;
     }
     assert_eq!(made, count);
@@ -206,7 +206,10 @@ fn a_team_whose_members_did_not_come_pauses() {
     assert_eq!(made(&mut stepper, 1), 0);
     assert!((0..20).all(|_| made(&mut stepper, 2) == 0));
     stepper.team.as_mut().unwrap().pause = Duration::ZERO;
-    while made(&mut stepper, 2) == 0 {}
+    let start = Instant::now();
+    while made(&mut stepper, 2) == 0 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
 }
 
 #[test]
@@ -372,6 +375,10 @@ fn as_many_workers_as_steps_are_worth() {
         (16, 13_500_000, 4, 9),
         (16, 9_000_000, 2, 6),
     ] {
-        assert_eq!(worth(cores, flops, |members| members <= largest), expected, "{cores} {flops}");
+        assert_eq!(
+            of_at_most(cores, flops, |members| members <= largest),
+            expected,
+            "{cores} {flops}"
+        );
     }
 }

@@ -20,7 +20,8 @@ const BUCKETS: usize = 30;
 
 /// Writes a run into a folder that TensorBoard shows (`tensorboard --logdir FOLDER`): by epoch the
 /// losses, accuracies, learning rate, rows/s and a histogram of every tensor of the model; by step the
-/// batch's loss, learning rate and the gradient's norm.
+/// batch's loss, learning rate and the gradient's norm. Steps of a small net are written some at a time, a hundredth of
+/// a second of training or so, with the time at which they were.
 ///
 /// Several runs under one folder, each in a folder of its own, are drawn beside each other. A resumed
 /// run writes a further file into its folder.
