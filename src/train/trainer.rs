@@ -112,21 +112,9 @@ impl<'a> Trainer<'a> {
         data: DataSource<'a>,
         config: &TrainConfig,
     ) -> Result<Self> {
-        config.check()?;
-        model.check_source(data, &config.loss)?;
-        if let Some(validation) = &config.validation {
-            model.check_source(DataSource::Memory(validation), &config.loss)?;
-        }
+        check(model, data, config)?;
         let batch = config.batch_size.min(data.rows());
         let rest = data.rows() % batch;
-        if config.drop_last && config.batch_size > data.rows() {
-            let problem = format!(
-                "expected at most the {} rows of the data when `drop_last` is set, found {}",
-                data.rows(),
-                config.batch_size
-            );
-            return Err(Error::config("batch_size", problem));
-        }
         let workers = team::workers(config.threads, model, batch, config.shards);
         let batches: &[usize] =
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
@@ -357,6 +345,24 @@ impl<'a> Trainer<'a> {
         }
         Ok((report(count - 1), flow))
     }
+}
+
+/// Checks model, data and configuration against each other.
+fn check(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<()> {
+    config.check()?;
+    model.check_source(data, &config.loss)?;
+    if let Some(validation) = &config.validation {
+        model.check_source(DataSource::Memory(validation), &config.loss)?;
+    }
+    if config.drop_last && config.batch_size > data.rows() {
+        let problem = format!(
+            "expected at most the {} rows of the data when `drop_last` is set, found {}",
+            data.rows(),
+            config.batch_size
+        );
+        return Err(Error::config("batch_size", problem));
+    }
+    Ok(())
 }
 
 /// Tells all who want to hear of steps, also after one of them has failed, for the steps were made; returns the first
