@@ -29,14 +29,14 @@ fn flops(workload: &Workload, phase: Phase) -> f64 {
 /// The mean seconds of a step's phases, over runs that take a tenth of a second or so together.
 fn mean(clock: &mut PhaseClock, workload: &Workload) -> Result<Seconds> {
     let flops = workload.flops_per_row() * workload.batch as f64;
-    let steps = if testing() { 1 } else { (1e10 / flops.max(1e6)) as usize + 3 };
-    let runs = steps.div_ceil(clock.run_length());
-    let mut mean = Seconds::default();
-    for _ in 0..runs {
-        let seconds = clock.run()?;
-        mean.iter_mut().zip(seconds).for_each(|(mean, seconds)| *mean += seconds / runs as f64);
+    let least = if testing() { 1 } else { (1e10 / flops.max(1e6)) as usize + 3 };
+    let (mut steps, mut sum) = (0, Seconds::default());
+    while steps < least {
+        let (made, seconds) = clock.run()?;
+        steps += made;
+        sum.iter_mut().zip(seconds).for_each(|(sum, seconds)| *sum += seconds);
     }
-    Ok(mean)
+    Ok(sum.map(|seconds| seconds / steps as f64))
 }
 
 fn phases(criterion: &mut Criterion, workload: &Workload, threads: usize) -> Result<()> {
@@ -58,10 +58,13 @@ fn phases(criterion: &mut Criterion, workload: &Workload, threads: usize) -> Res
         let id = format!("{}/{threads}_threads", workload.name);
         group.bench_function(BenchmarkId::new(phase.name(), id), |bencher| {
             bencher.iter_custom(|steps| {
-                let runs = steps.div_ceil(clock.run_length() as u64);
-                let mut of = || clock.run().expect("made-up data train well")[phase as usize];
-                let sum: f64 = (0..runs).map(|_| of()).sum();
-                Duration::from_secs_f64(sum / runs as f64 * steps as f64)
+                let (mut made, mut sum) = (0, 0.0);
+                while made < steps {
+                    let (run, seconds) = clock.run().expect("made-up data train well");
+                    made += run as u64;
+                    sum += seconds[phase as usize];
+                }
+                Duration::from_secs_f64(sum / made as f64 * steps as f64)
             });
         });
     }

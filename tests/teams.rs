@@ -212,20 +212,26 @@ fn checkpoints_every_few_steps_lie_where_they_do_alone() {
     });
 }
 
-/// Notes what it hears of, and acts at a step of its own.
-struct Watcher {
+/// Notes what it hears of, and acts on it.
+struct Watcher<F> {
     only_watches: bool,
     steps: Arc<Mutex<Vec<StepReport>>>,
-    act: fn(&StepReport) -> Result<Flow>,
+    act: F,
 }
 
-impl Default for Watcher {
-    fn default() -> Self {
-        Self { only_watches: true, steps: Arc::default(), act: |_| Ok(Flow::Continue) }
+impl<F: FnMut(&StepReport) -> Result<Flow> + Send> Watcher<F> {
+    /// One that only watches.
+    fn new(act: F) -> Self {
+        Self { only_watches: true, steps: Arc::default(), act }
     }
 }
 
-impl Observer for Watcher {
+/// Goes on whatever it hears.
+fn on(_: &StepReport) -> Result<Flow> {
+    Ok(Flow::Continue)
+}
+
+impl<F: FnMut(&StepReport) -> Result<Flow> + Send> Observer for Watcher<F> {
     fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
         Ok(Flow::Continue)
     }
@@ -247,7 +253,7 @@ impl Observer for Watcher {
 #[test]
 fn who_only_watches_hears_of_the_same_steps() {
     let heard = |threads, only_watches| {
-        let watcher = Watcher { only_watches, ..Watcher::default() };
+        let watcher = Watcher { only_watches, ..Watcher::new(on) };
         let steps = watcher.steps.clone();
         train(&config(threads).observer(watcher));
         steps.lock().clone()
@@ -259,32 +265,22 @@ fn who_only_watches_hears_of_the_same_steps() {
     }
 }
 
-/// An observer that sets the flag by which a run is interrupted and only watches is heard at the run's end; one that
-/// does not, at its step.
+/// A flag that is set at the second step is looked at after it, or after the run.
 #[test]
 fn steps_are_made_together_only_where_all_observers_only_watch() {
-    struct Interrupts(Arc<AtomicBool>, bool);
-    impl Observer for Interrupts {
-        fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
-            Ok(Flow::Continue)
-        }
-        fn step(&mut self, report: &StepReport) -> Result<Flow> {
-            self.0.store(report.step >= 2, Ordering::Relaxed);
-            Ok(Flow::Continue)
-        }
-        fn wants_steps(&self) -> bool {
-            true
-        }
-        fn only_watches(&self) -> bool {
-            self.1
-        }
-    }
     let steps_made = |only_watches| {
         let flag = Arc::new(AtomicBool::new(false));
-        let watcher = Watcher::default();
+        let interrupts = {
+            let flag = flag.clone();
+            move |report: &StepReport| {
+                flag.store(report.step >= 2, Ordering::Relaxed);
+                Ok(Flow::Continue)
+            }
+        };
+        let watcher = Watcher::new(on);
         let steps = watcher.steps.clone();
-        let config = config(2).interrupt(flag.clone()).observer(watcher);
-        train(&config.observer(Interrupts(flag, only_watches)));
+        let config = config(2).interrupt(flag).observer(watcher);
+        train(&config.observer(Watcher { only_watches, ..Watcher::new(interrupts) }));
         steps.lock().len()
     };
     assert_eq!(steps_made(false), 2);
@@ -299,7 +295,7 @@ fn a_watchers_stop_ends_training_after_the_steps_made_with_it() {
         _ => Ok(Flow::Continue),
     };
     for threads in [1, 2] {
-        let watcher = Watcher { act, ..Watcher::default() };
+        let watcher = Watcher::new(act);
         let steps = watcher.steps.clone();
         let (_, history) = train(&config(threads).observer(watcher));
         assert_eq!(history.stopped, StopReason::Observer);
@@ -316,7 +312,7 @@ fn when_a_watcher_fails_the_others_hear_of_all_steps_and_training_can_go_on() {
     };
     let (whole, history) = train(&config(1));
     for threads in [1, 2] {
-        let (failing, hearing) = (Watcher { act, ..Watcher::default() }, Watcher::default());
+        let (failing, hearing) = (Watcher::new(act), Watcher::new(on));
         let steps = hearing.steps.clone();
         let config = config(threads).observer(failing).observer(hearing);
         let (data, mut model) = (data(), model());
@@ -334,7 +330,7 @@ fn a_loss_that_is_not_finite_within_a_run_is_told_after_the_good_steps() {
     let builder = Sequential::builder(7).dense(30, Activation::Relu);
     let untrained = builder.dense(3, Activation::Identity).build(1).unwrap();
     let outcome = |threads, only_watches| {
-        let watcher = Watcher { only_watches, ..Watcher::default() };
+        let watcher = Watcher { only_watches, ..Watcher::new(on) };
         let steps = watcher.steps.clone();
         let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e4)).batch_size(BATCH);
         let config = config.exact_threads(threads).observer(watcher);
@@ -351,36 +347,19 @@ fn a_loss_that_is_not_finite_within_a_run_is_told_after_the_good_steps() {
     }
 }
 
-/// Looks at the live model whenever it hears of a step.
-#[derive(Default)]
-struct Looks(Arc<Mutex<(Option<LiveModel>, Vec<u64>)>>);
-
-impl Observer for Looks {
-    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
-        Ok(Flow::Continue)
-    }
-
-    fn step(&mut self, _: &StepReport) -> Result<Flow> {
-        let (live, seen) = &mut *self.0.lock();
-        seen.extend(live.iter().map(|live| live.snapshot().fingerprint()));
-        Ok(Flow::Continue)
-    }
-
-    fn wants_steps(&self) -> bool {
-        true
-    }
-
-    fn only_watches(&self) -> bool {
-        true
-    }
-}
-
 #[test]
 fn runs_end_where_a_live_model_is_published() {
     for threads in [1, 2] {
-        let looks = Looks::default();
-        let seen = looks.0.clone();
-        let config = config(threads).observer(looks);
+        let seen: Arc<Mutex<(Option<LiveModel>, Vec<u64>)>> = Arc::default();
+        let looks = {
+            let seen = seen.clone();
+            move |_: &StepReport| {
+                let (live, seen) = &mut *seen.lock();
+                seen.extend(live.iter().map(|live| live.snapshot().fingerprint()));
+                Ok(Flow::Continue)
+            }
+        };
+        let config = config(threads).observer(Watcher::new(looks));
         let (data, mut model) = (data(), model());
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         seen.lock().0 = Some(trainer.live(4));

@@ -85,14 +85,15 @@ pub fn read(
     })
 }
 
-/// The mean of runs of steps that take some time together.
+/// The mean of steps that take some time together.
 fn mean(clock: &mut PhaseClock<'_>, seconds: f64) -> Result<Phases> {
-    let (start, mut runs, mut sum) = (Instant::now(), 0, Phases::default());
-    while runs < 1 || start.elapsed().as_secs_f64() < seconds {
-        sum.iter_mut().zip(clock.run()?).for_each(|(sum, seconds)| *sum += seconds);
-        runs += 1;
+    let (start, mut steps, mut sum) = (Instant::now(), 0, Phases::default());
+    while steps < 1 || start.elapsed().as_secs_f64() < seconds {
+        let (made, seconds) = clock.run()?;
+        sum.iter_mut().zip(seconds).for_each(|(sum, seconds)| *sum += seconds);
+        steps += made;
     }
-    Ok(sum.map(|seconds| seconds / f64::from(runs)))
+    Ok(sum.map(|seconds| seconds / steps as f64))
 }
 
 #[cfg(test)]

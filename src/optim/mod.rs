@@ -40,10 +40,10 @@ use step::{CLEARING, Kind};
 
 /// Chooses the rule by which gradients change parameters.
 ///
-/// Definitions and defaults are PyTorch's, but for running means below 2^-126, which become zero
-/// with every 16th step: as subnormal numbers they would make every later step slow. It prints with all its hyperparameters, and
-/// what it prints it also reads; the bare name (`sgd`, `rmsprop`, `adagrad`, `adam`, `adamw`) reads as the
-/// defaults.
+/// Definitions and defaults are PyTorch's, but for running means below 2^-126, which become zero with every
+/// 16th step: as subnormal numbers they would make every later step slow. It prints with all its
+/// hyperparameters, and what it prints it also reads; the bare name (`sgd`, `rmsprop`, `adagrad`, `adam`,
+/// `adamw`) reads as the defaults.
 ///
 /// # Examples
 /// ```

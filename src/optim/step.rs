@@ -280,6 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn subnormal_numbers_are_cleared_every_sixteenth_step() {
+        let optimizer = Optimizer::from(Adam::default());
+        let subnormal = f32::MIN_POSITIVE / 8.0;
+        for step in 1..=33 {
+            let mut run = Run::start(&optimizer, 16);
+            run.slots[..2].iter_mut().for_each(|slot| slot.fill(subnormal));
+            run.step(Level::new(), &optimizer.prepare(step, 0.0, GradScale::NONE), &[0.0; 16]);
+            let cleared = run.slots[..2].iter().flatten().all(|&value| value == 0.0);
+            assert_eq!(cleared, step % 16 == 0, "step {step}");
+        }
+    }
+
+    #[test]
     fn clipping_follows_scaling() {
         let step = Optimizer::from(Sgd::new(1.0)).prepare(
             1,

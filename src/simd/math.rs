@@ -34,7 +34,7 @@ const LN_MIN_POSITIVE: f32 = -87.336_54;
 /// bias, less a half for what the mantissas then miss. From 0.950 to 1.051 that makes d * r, so that r * (2.00128 -
 /// d * r) is within 0.0013 of 1 / d: of all such pairs of constants the best.
 const RECIPROCAL: u32 = 0x7ef3_3409;
-const TWO: f32 = 2.001_281_2;
+const NEARLY_TWO: f32 = 2.001_281_2;
 /// The divisor beyond which a guess would be no normal number.
 const LARGEST_DIVISOR: f32 = 4.253_529_6e37;
 
@@ -157,7 +157,7 @@ pub(crate) fn quotient<S: Simd>(simd: S, n: f32x16<S>, d: f32x16<S>) -> f32x16<S
     let d = d.min(f32x16::splat(simd, LARGEST_DIVISOR));
     let guess = u32x16::splat(simd, RECIPROCAL) - d.bitcast::<u32x16<S>>();
     let mut r: f32x16<S> = guess.bitcast();
-    r *= (-d).fma(r, TWO);
+    r *= (-d).fma(r, NEARLY_TWO);
     let e = (-d).fma(r, 1.0);
     r = r.fma(e.fma(e, e), r);
     n * r

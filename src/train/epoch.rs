@@ -38,14 +38,14 @@ impl EpochState {
         self.clock.get_or_insert_with(Instant::now);
     }
 
-    /// Counts a step on so many rows, with its learning rate.
-    pub(super) fn count(&mut self, outcome: &StepOutcome, rows: usize, lr: f64) {
+    /// Counts a step.
+    pub(super) fn count(&mut self, outcome: &StepOutcome) {
         self.step += 1;
-        self.lr = lr;
+        self.lr = outcome.lr;
         self.loss += outcome.loss;
         self.normalizer += outcome.normalizer;
         self.correct += outcome.correct;
-        self.rows += rows;
+        self.rows += outcome.rows;
     }
 
     /// Counts no more.

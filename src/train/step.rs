@@ -74,8 +74,11 @@ pub(super) struct StepOutcome {
     pub loss: f64,
     /// What the sum is divided by.
     pub normalizer: f64,
-    /// Rows that were classified right.
+    /// Rows of the batch, and those that were classified right.
+    pub rows: usize,
     pub correct: usize,
+    /// The learning rate.
+    pub lr: f64,
     /// The gradient's sum of squares before clipping, where it was taken.
     pub squares: Option<f64>,
 }
@@ -285,7 +288,8 @@ impl Stepper {
         });
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        StepOutcome { loss, normalizer, correct, squares: None }
+        let (rows, lr) = (input.rows.len(), input.lr);
+        StepOutcome { loss, normalizer, rows, correct, lr, squares: None }
     }
 
     /// Whether the sizes of what goes into the gradients show that none can overflow.

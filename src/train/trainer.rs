@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rayon::ThreadPool;
 
 use super::config::TrainConfig;
@@ -191,7 +190,8 @@ impl<'a> Trainer<'a> {
         self.guarded(self.steps_per_epoch(), Self::epoch_inside)
     }
 
-    /// Makes one optimizer step; the last one of an epoch ends it, with its validation.
+    /// Makes one optimizer step; the last one of an epoch ends it, with its validation. A step of less than three
+    /// million floating-point operations is made on this thread alone, unless the threads are set exactly.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -206,12 +206,11 @@ impl<'a> Trainer<'a> {
 
     /// What happened so far.
     pub fn history(&self) -> History {
-        let batch = self.config.batch_size.min(self.feed.source().rows());
         History {
             epochs: self.reports.clone(),
             stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
-            shards: shards(batch, self.model.params.len(), self.config.shards),
+            shards: shards(self.batch(), self.model.params.len(), self.config.shards),
         }
     }
 
@@ -233,6 +232,11 @@ impl<'a> Trainer<'a> {
         publisher.handle(self.model, every_steps)
     }
 
+    /// Rows of a whole batch.
+    fn batch(&self) -> usize {
+        self.config.batch_size.min(self.feed.source().rows())
+    }
+
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> usize {
         steps_per_epoch(self.feed.source().rows(), &self.config)
@@ -245,8 +249,7 @@ impl<'a> Trainer<'a> {
         steps: usize,
         f: impl FnOnce(&mut Self) -> Result<T> + Send,
     ) -> Result<T> {
-        let batch = self.config.batch_size.min(self.feed.source().rows());
-        let flops = (self.model.flops_per_row() * batch).saturating_mul(steps);
+        let flops = (self.model.flops_per_row() * self.batch()).saturating_mul(steps);
         // Being called to the pool and back takes as long as a step of a small net.
         let worth = pool::workers(self.config.threads, flops) > 1;
         let pool = self.pool.clone().filter(|_| worth);
@@ -291,13 +294,30 @@ impl<'a> Trainer<'a> {
     /// Makes steps of the epoch, at most so many, and reports the last one.
     fn steps_inside(&mut self, most: usize) -> Result<(StepReport, Flow)> {
         self.epoch.start_clock();
-        let steps = self.steps_per_epoch();
-        let most = most.min(self.run_length()).min(steps - self.epoch.step);
-        let (config, epoch) = (&self.config, &self.epoch);
+        let made = self.make_run(most)?;
+        self.outcomes.iter().for_each(|outcome| self.epoch.count(outcome));
+        let flow = self.tell_run();
+        made.map_err(|NotFinite(what)| Error::NonFinite {
+            what,
+            epoch: self.epoch.done + 1,
+            step: self.epoch.step + 1,
+        })?;
+        let flow = flow?;
+        if flow == Flow::Stop {
+            self.stopped = Some(StopReason::Observer);
+        }
+        Ok((self.report(self.outcomes.len() - 1), flow))
+    }
+
+    /// Makes a run of steps, as far as the batches are known.
+    fn make_run(&mut self, most: usize) -> Result<std::result::Result<(), NotFinite>> {
+        let left = self.steps_per_epoch() - self.epoch.step;
+        let most = most.min(self.run_length()).min(left);
+        let (config, epoch, schedule) = (&self.config, &self.epoch, &self.schedule);
         let batches = self.feed.batches(config, (epoch.done, epoch.step))?;
         let count = most.min(batches.known());
-        let (first, before) = (epoch.step, self.stepper.steps);
-        let (done, schedule, base) = (epoch.done as u64, &self.schedule, config.optimizer.lr());
+        let (done, before) = (epoch.done as u64, self.stepper.steps);
+        let base = config.optimizer.lr();
         let input = |index: usize| StepInput {
             data: batches.data,
             loss: &config.loss,
@@ -308,42 +328,49 @@ impl<'a> Trainer<'a> {
             lr: config.schedule.rate(base, done, before + index as u64, schedule),
             rows: batches.batch(index),
             next: batches.batch(index + 1),
-            first_row: ((first + index) * config.batch_size) as u64,
+            first_row: ((epoch.step + index) * config.batch_size) as u64,
         };
         self.outcomes.clear();
-        let made = self.stepper.steps(self.model, count, &input, &mut self.outcomes, &Untimed);
-        for (index, outcome) in self.outcomes.iter().enumerate() {
-            let StepInput { lr, rows, .. } = input(index);
-            self.epoch.count(outcome, rows.len(), lr);
-        }
-        if self.wants_steps {
-            self.epoch.stop_clock();
-        }
-        let report = |index: usize| {
-            let (outcome, StepInput { lr, rows, .. }) = (&self.outcomes[index], input(index));
-            StepReport {
-                epoch: self.epoch.done + 1,
-                step: first + index + 1,
-                steps,
-                epochs: config.epochs,
-                rows: rows.len(),
-                loss: outcome.loss / outcome.normalizer,
-                lr,
-                gradient_norm: outcome.squares.map(f64::sqrt),
-            }
-        };
-        let told = if self.wants_steps { self.outcomes.len() } else { 0 };
-        let flow = tell_steps(&config.observers, (0..told).map(report));
-        made.map_err(|NotFinite(what)| Error::NonFinite {
-            what,
+        Ok(self.stepper.steps(self.model, count, &input, &mut self.outcomes, &Untimed))
+    }
+
+    /// The report of a step of the last run, whose steps were counted.
+    fn report(&self, index: usize) -> StepReport {
+        let outcome = &self.outcomes[index];
+        StepReport {
             epoch: self.epoch.done + 1,
-            step: self.epoch.step + 1,
-        })?;
-        let flow = flow?;
-        if flow == Flow::Stop {
-            self.stopped = Some(StopReason::Observer);
+            step: self.epoch.step - self.outcomes.len() + index + 1,
+            steps: self.steps_per_epoch(),
+            epochs: self.config.epochs,
+            rows: outcome.rows,
+            loss: outcome.loss / outcome.normalizer,
+            lr: outcome.lr,
+            gradient_norm: outcome.squares.map(f64::sqrt),
         }
-        Ok((report(count - 1), flow))
+    }
+
+    /// Tells all who want to hear of steps of those of the last run, also after one of them has failed, for the steps
+    /// were made; returns the first error.
+    fn tell_run(&mut self) -> Result<Flow> {
+        let mut told = Ok(Flow::Continue);
+        if !self.wants_steps {
+            return told;
+        }
+        self.epoch.stop_clock();
+        for report in (0..self.outcomes.len()).map(|index| self.report(index)) {
+            for observer in &self.config.observers {
+                let mut observer = observer.lock();
+                if !observer.wants_steps() {
+                    continue;
+                }
+                match observer.step(&report) {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Stop) => told = told.and(Ok(Flow::Stop)),
+                    Err(error) => told = told.and(Err(error)),
+                }
+            }
+        }
+        told
     }
 }
 
@@ -363,27 +390,4 @@ fn check(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<(
         return Err(Error::config("batch_size", problem));
     }
     Ok(())
-}
-
-/// Tells all who want to hear of steps, also after one of them has failed, for the steps were made; returns the first
-/// error.
-fn tell_steps(
-    observers: &[Arc<Mutex<dyn Observer>>],
-    reports: impl Iterator<Item = StepReport>,
-) -> Result<Flow> {
-    let mut told = Ok(Flow::Continue);
-    for report in reports {
-        for observer in observers {
-            let mut observer = observer.lock();
-            if !observer.wants_steps() {
-                continue;
-            }
-            match observer.step(&report) {
-                Ok(Flow::Continue) => {}
-                Ok(Flow::Stop) => told = told.and(Ok(Flow::Stop)),
-                Err(error) => told = told.and(Err(error)),
-            }
-        }
-    }
-    told
 }

@@ -59,21 +59,16 @@ impl<'a> PhaseClock<'a> {
         })
     }
 
-    /// Makes a run of steps, as they are made where nobody looks in between, and returns each phase's seconds in one of
-    /// them, summed over the workers.
+    /// Makes a run of steps, as they are made where nobody looks in between, and returns how many, and each phase's seconds
+    /// in all of them, summed over the workers.
     ///
     /// # Errors
     /// If a loss or a gradient is not finite.
-    pub fn run(&mut self) -> Result<[f64; Phase::ALL.len()]> {
+    pub fn run(&mut self) -> Result<(usize, [f64; Phase::ALL.len()])> {
         match self.pool.clone() {
             Some(pool) => pool.install(|| self.timed()),
             None => self.timed(),
         }
-    }
-
-    /// The most steps of a run.
-    pub fn run_length(&self) -> usize {
-        self.stepper.run_length.min(self.order.len() / self.config.batch_size)
     }
 
     /// How often a step shares work out where no team makes it: once for the rows, and once or twice for the
@@ -87,7 +82,7 @@ impl<'a> PhaseClock<'a> {
         self.stepper.pieces(workers)
     }
 
-    fn timed(&mut self) -> Result<[f64; Phase::ALL.len()]> {
+    fn timed(&mut self) -> Result<(usize, [f64; Phase::ALL.len()])> {
         let clock = Clock::default();
         let batch = self.config.batch_size;
         if self.next + batch > self.order.len() || self.stepper.steps == 0 {
@@ -127,7 +122,7 @@ impl<'a> PhaseClock<'a> {
         let worked: f64 = seconds[1..].iter().sum();
         let workers = self.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
         seconds[Phase::Wait as usize] = (wall * workers as f64 - worked).max(0.0);
-        Ok(seconds.map(|seconds| seconds / count as f64))
+        Ok((count, seconds))
     }
 }
 

@@ -148,7 +148,8 @@ impl Member {
         };
         let batch = batch(net, &self.block, &self.cut);
         timer.time(Phase::Update, || update_all(&batch, &step, net.units, part));
-        self.outcomes.push(StepOutcome { loss, normalizer, correct, squares });
+        let (rows, lr) = (input.rows.len(), input.lr);
+        self.outcomes.push(StepOutcome { loss, normalizer, rows, correct, lr, squares });
         Ok(())
     }
 
