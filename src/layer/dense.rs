@@ -125,12 +125,12 @@ pub(crate) fn forward(
     params: &[f32],
     x: Rows,
     (mut y, finish, bound): (RowsMut, Finish, bool),
-    mut ahead: Ahead,
+    ahead: &mut Ahead,
 ) -> Option<f32> {
     let (weights, bias) = params.split_at(layout.weights_len());
     let (operand, start) = (layout.forward(weights), Start::Bias(bias));
     let ends = Ends { start: &start, finish: &finish, bound };
-    product(&x, &operand, &mut y, ends, &mut ahead)
+    product(&x, &operand, &mut y, ends, ahead)
 }
 
 /// From `y = b + x W^T`: `dx = finish(dy W)`, on the transposed weights. Returns a bound on the sizes in

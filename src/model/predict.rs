@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::Sequential;
 use crate::layer::{Kind, Placed};
-use crate::simd::Ahead;
 use crate::train::pool::{cores, pool};
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
@@ -153,7 +152,7 @@ impl<'a> Forward<'a> {
     pub fn run(&self, block: &mut Block, features: &[f32], rows: usize) {
         block.reserve(&self.plan, self.most, None, false);
         block.load(features, self.model.inputs(), rows);
-        block.forward(&self.pass(), 0, Ahead::none());
+        block.forward(&self.pass(), 0, None);
     }
 }
 

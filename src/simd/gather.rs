@@ -13,16 +13,34 @@ const AT_ONCE: usize = 8;
 /// # Shapes
 /// `from` N x the columns of `to`, one row after the other.
 pub(crate) fn copy_rows(from: &[f32], row: impl Fn(usize) -> usize, to: &mut RowsMut) {
-    dispatch!(simd => copy(simd, from, &row, to));
+    copy_rest(from, row, to, 0);
+}
+
+/// The same where the whole panels of the first `copied` rows stand there already.
+pub(crate) fn copy_rest(
+    from: &[f32],
+    row: impl Fn(usize) -> usize,
+    to: &mut RowsMut,
+    copied: usize,
+) {
+    dispatch!(simd => copy(simd, from, &row, to, copied));
 }
 
 #[inline(always)]
-fn copy<S: Simd>(simd: S, from: &[f32], row: &impl Fn(usize) -> usize, to: &mut RowsMut) {
+fn copy<S: Simd>(
+    simd: S,
+    from: &[f32],
+    row: &impl Fn(usize) -> usize,
+    to: &mut RowsMut,
+    copied: usize,
+) {
     let (lanes, cols) = (LaneRow::new(simd, to.cols), to.cols);
     let (whole, rest) = (cols / LANES, cols % LANES);
     for first in (0..to.rows).step_by(AT_ONCE) {
         let rows = first..(first + AT_ONCE).min(to.rows);
-        if whole > 0 {
+        let missing = rows.start.max(copied)..rows.end;
+        if whole > 0 && !missing.is_empty() {
+            let rows = missing;
             let mut panels = [&[][..]; AT_ONCE];
             for (r, panels) in rows.clone().zip(&mut panels) {
                 *panels = &from[row(r) * cols..].as_chunks::<LANES>().0[..whole];

@@ -22,7 +22,7 @@ pub(crate) mod weight_grad;
 pub(crate) use add::add_and_take;
 pub(crate) use claims::Claims;
 pub(crate) use fma::Fma;
-pub(crate) use gather::copy_rows;
+pub(crate) use gather::{copy_rest, copy_rows};
 pub(crate) use lanes::{LaneRow, load, max16, sum16};
 pub(crate) use largest::largest;
 pub use level::SimdLevel;

@@ -12,7 +12,7 @@ use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Extent, LANES, Rows, panel_len};
 use crate::simd::product::Finish;
-use crate::simd::{Ahead, copy_rows, dispatch, largest};
+use crate::simd::{Ahead, copy_rest, copy_rows, dispatch, largest};
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub(crate) struct Block {
     values: Vec<Aligned>,
     grads: Vec<Aligned>,
     kept: Vec<Aligned>,
+    /// Rows of the next batch, as far as they were copied while the ones at hand went through the first dense layer,
+    /// and their numbers.
+    next: Aligned,
+    copied: Vec<u32>,
     /// What each user's layer sees of its rows.
     own: Vec<OwnRows>,
     labels: Vec<u32>,
@@ -36,6 +40,13 @@ pub(crate) struct Block {
     grad_bounds: Vec<Option<f32>>,
     /// The largest sizes in each op's input and output gradient.
     pub sizes: Vec<(f32, f32)>,
+}
+
+/// Rows that the block will be asked for next.
+#[derive(Clone, Copy)]
+pub(crate) struct Next<'a> {
+    pub data: &'a Dataset,
+    pub order: &'a [u32],
 }
 
 /// What every block of a step shares.
@@ -59,7 +70,10 @@ impl Block {
         targets: Option<TargetShape>,
         training: bool,
     ) {
-        self.extent.panel = self.extent.panel.max(panel_len(rows));
+        if self.extent.panel < panel_len(rows) {
+            self.extent.panel = panel_len(rows);
+            self.forget();
+        }
         let len = |cols: usize| cols.div_ceil(LANES) * self.extent.panel;
         grow(&mut self.values, plan.values.iter().map(|&w| len(w)));
         grow(&mut self.kept, plan.kept.iter().map(|&w| w * self.extent.panel / LANES));
@@ -68,6 +82,8 @@ impl Block {
         self.grad_bounds.resize(plan.grads.len(), None);
         if training {
             grow(&mut self.grads, plan.grads.iter().map(|&w| len(w)));
+            self.next.grow(len(plan.values[0]));
+            self.copied.reserve(rows);
         }
         match targets {
             None => {}
@@ -78,6 +94,11 @@ impl Block {
             }
         }
         grow_one(&mut self.losses, rows);
+    }
+
+    /// Forgets the rows that were copied ahead: they are not those of the data set to come.
+    pub fn forget(&mut self) {
+        self.copied.clear();
     }
 
     /// Number of rows.
@@ -116,8 +137,14 @@ impl Block {
     /// Copies the rows of the data set that `order` names.
     pub fn gather(&mut self, data: &Dataset, order: &[u32]) {
         self.extent.rows = order.len();
+        let there =
+            order.iter().zip(&self.copied).take_while(|(row, copied)| row == copied).count();
+        if there > 0 {
+            std::mem::swap(&mut self.values[0], &mut self.next);
+        }
         let mut x = self.extent.of_mut(&mut self.values[0], data.features());
-        copy_rows(data.features_slice(), |r| order[r] as usize, &mut x);
+        copy_rest(data.features_slice(), |r| order[r] as usize, &mut x, there);
+        self.copied.clear();
         self.value_bounds[0] = Some(data.largest_feature());
         match data.targets() {
             Targets::Classes { labels, .. } => {
@@ -134,10 +161,10 @@ impl Block {
         }
     }
 
-    /// Runs the layers forward; `first_row` is the epoch's row that stands first here. The first dense
-    /// layer asks for what is wanted ahead.
-    pub fn forward(&mut self, pass: &Pass, first_row: u64, ahead: Ahead) {
-        let (mut ahead, extent) = (Some(ahead), self.extent);
+    /// Runs the layers forward; `first_row` is the epoch's row that stands first here. Meanwhile the first dense
+    /// layer asks for the rows that come next, no more than are at hand, and copies those that it can.
+    pub fn forward(&mut self, pass: &Pass, first_row: u64, next: Option<Next>) {
+        let (mut next, extent) = (next.filter(|next| next.order.len() <= self.rows()), self.extent);
         for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
             self.value_bounds[op.y] = None;
             let layer = &pass.layers[op.layer];
@@ -154,11 +181,21 @@ impl Block {
             let kept = &mut self.kept[index];
             match &layer.kind {
                 Kind::Dense(_) => {
-                    let ahead = ahead.take().unwrap_or_else(Ahead::none);
+                    let next = next.take();
+                    let mut ahead = match next {
+                        Some(Next { data, order }) => {
+                            let into = Extent { rows: order.len(), ..extent };
+                            let into = into.of_mut(&mut self.next, data.features());
+                            Ahead::rows(data.features_slice(), order, into)
+                        }
+                        None => Ahead::none(),
+                    };
                     let relu = pass.plan.relu_after(index);
                     let finish = if relu { Finish::Relu } else { Finish::Sum };
-                    let y = (y, finish, pass.bound);
-                    self.value_bounds[op.y] = dense::forward(layer.layout(), params, x, y, ahead);
+                    let (layout, y) = (layer.layout(), (y, finish, pass.bound));
+                    self.value_bounds[op.y] = dense::forward(layout, params, x, y, &mut ahead);
+                    let copied = next.map_or(&[][..], |next| &next.order[..ahead.copied()]);
+                    self.copied.extend_from_slice(copied);
                 }
                 Kind::Activation(activation) => activation.forward(x, y),
                 Kind::Dropout(dropout) => {
@@ -342,7 +379,7 @@ mod tests {
         let mut block = Block::default();
         block.reserve(&plan, 40, Some(data.targets().shape()), true);
         block.gather(&data, &(0..40).collect::<Vec<_>>());
-        block.forward(&pass, 0, Ahead::none());
+        block.forward(&pass, 0, None);
         block.loss(&pass, &CrossEntropy::default().into(), Some(1.0));
         block.backward(&pass);
         block.measure(&pass);
@@ -355,6 +392,52 @@ mod tests {
                     assert!(bound >= largest && bound <= 2.0 * largest, "op {index}: {bound}");
                 }
             }
+        }
+    }
+
+    fn wide<S: crate::simd::Registers>(_simd: S) -> bool {
+        S::WIDE
+    }
+
+    #[test]
+    fn rows_that_were_copied_ahead_are_those_that_gathering_copies() {
+        let [data, other] =
+            [1, 2].map(|seed| datasets::synthetic_classification(2000, 70, 3, seed).unwrap());
+        let builder = Sequential::builder(70).dense(400, Activation::Relu);
+        let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+        let plan = Plan::new(&model.layers, model.layers.len() - 1, true);
+        let (layers, params) = (&model.layers[..], &model.params[..]);
+        let pass =
+            Pass { layers, plan: &plan, params, transpose: &[], seed: 1, epoch: 1, bound: false };
+        let block = || {
+            let mut block = Block::default();
+            block.reserve(&plan, 40, Some(data.targets().shape()), true);
+            block
+        };
+        let first: Vec<u32> = (0..40).collect();
+        let next: Vec<u32> = (0..40).map(|r| 1999 - 7 * r).collect();
+        let mut changed = next.clone();
+        changed[9] = 3;
+        for (expected, set, order) in [
+            (true, &data, &next[..]),
+            (true, &data, &changed),
+            (true, &data, &next[..23]),
+            (false, &other, &next),
+        ] {
+            let mut ahead = block();
+            ahead.gather(&data, &first);
+            ahead.forward(&pass, 0, Some(Next { data: &data, order: &next }));
+            if dispatch!(simd => wide(simd)) {
+                assert!(ahead.copied.len() > 20, "{} copied", ahead.copied.len());
+            }
+            if !expected {
+                ahead.forget();
+            }
+            ahead.gather(set, order);
+            let mut afresh = block();
+            afresh.gather(set, order);
+            let x = |block: &Block| block.extent.of(&block.values[0], 70).to_vec();
+            assert!(x(&ahead) == x(&afresh));
         }
     }
 }

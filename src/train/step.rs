@@ -159,7 +159,10 @@ impl Stepper {
     ) -> Self {
         let shapes = (batches.iter().copied().max().unwrap_or(0), targets);
         let state = match earlier {
-            Some(stepper) if stepper.shapes == shapes => return stepper,
+            Some(mut stepper) if stepper.shapes == shapes => {
+                stepper.forget();
+                return stepper;
+            }
             // Its buffers go before there are others.
             earlier => earlier.map(|stepper| (stepper.slots, stepper.steps)),
         };
@@ -168,6 +171,14 @@ impl Stepper {
             (stepper.slots, stepper.steps) = state;
         }
         stepper
+    }
+
+    /// Forgets the rows that were copied ahead.
+    fn forget(&mut self) {
+        self.blocks.iter_mut().for_each(|block| block.forget());
+        if let Some(team) = &mut self.team {
+            team.forget();
+        }
     }
 
     /// Makes room for batches of `rows` rows.

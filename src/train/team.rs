@@ -167,6 +167,11 @@ impl Team {
         self.rows
     }
 
+    /// Forgets the rows that were copied ahead.
+    pub fn forget(&mut self) {
+        self.members.iter_mut().for_each(|member| member.get_mut().forget());
+    }
+
     /// Says that the parameters were changed by somebody else.
     pub fn outdate(&mut self) {
         self.current = false;

@@ -4,7 +4,7 @@ mod tile;
 
 use std::ops::Range;
 
-use self::tile::{Beside, Column, tile};
+use self::tile::{Beside, Column, NOTHING, PANELS, ROWS, tile};
 pub(crate) use self::tile::{Finish, Slope, Start};
 use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
@@ -30,8 +30,8 @@ pub(crate) struct Ends<'e> {
 }
 
 /// Writes `c = finish(start + a b)`: every element is one chain of fused multiply-adds in index order.
-/// The padding of `c` up to whole panels is written as well. Meanwhile `ahead` is asked for. Returns, if
-/// wanted, a bound on the absolute values in `c`, infinity where one is infinite or NaN.
+/// The padding of `c` up to whole panels is written as well. Meanwhile what `ahead` says is asked for and
+/// copied. Returns, if wanted, a bound on the absolute values in `c`, infinity where one is infinite or NaN.
 ///
 /// # Shapes
 /// a: B x K, b: K x N, c and the rows of `finish`: B x N.
@@ -56,6 +56,9 @@ fn product_at<S: Registers>(
     ahead: &mut Ahead,
 ) -> Option<f32> {
     debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
+    if S::WIDE {
+        ahead.copy();
+    }
     let far = b.len() > NEAR || !ahead.is_done();
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
@@ -102,25 +105,29 @@ struct Place<'a> {
 fn columns<S: Registers>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, beside: &mut Beside) {
     let mut panel = 0;
     while panel < place.b.panels() {
+        let rows = !beside.ahead.is_done();
         panel += if S::EMULATED {
-            column::<S, 1, 1, false>(simd, a, place, panel, c, beside)
+            column::<S, 1, 1, NOTHING>(simd, a, place, panel, c, beside)
         } else if S::WIDE {
             match (place.b.panels() - panel, place.far) {
-                (2.., true) => column::<S, 12, 2, true>(simd, a, place, panel, c, beside),
-                (2.., false) => column::<S, 12, 2, false>(simd, a, place, panel, c, beside),
-                _ => column::<S, 12, 1, false>(simd, a, place, panel, c, beside),
+                (2.., true) if rows => column::<S, 12, 2, ROWS>(simd, a, place, panel, c, beside),
+                (2.., true) => column::<S, 12, 2, PANELS>(simd, a, place, panel, c, beside),
+                (2.., false) => column::<S, 12, 2, NOTHING>(simd, a, place, panel, c, beside),
+                _ => column::<S, 12, 1, NOTHING>(simd, a, place, panel, c, beside),
             }
+        } else if place.far && rows {
+            column::<S, 6, 1, ROWS>(simd, a, place, panel, c, beside)
         } else if place.far {
-            column::<S, 6, 1, true>(simd, a, place, panel, c, beside)
+            column::<S, 6, 1, PANELS>(simd, a, place, panel, c, beside)
         } else {
-            column::<S, 6, 1, false>(simd, a, place, panel, c, beside)
+            column::<S, 6, 1, NOTHING>(simd, a, place, panel, c, beside)
         };
     }
 }
 
 /// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
 #[inline(always)]
-fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+fn column<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     a: &Rows,
     place: &Place,
@@ -144,19 +151,19 @@ fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
     let mut tall = a.rows;
     if const { MR == 12 && NV == 2 } && rest <= whole {
         // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
-        row = tiles::<S, 13, NV, FAR>(simd, a, 0..rest * 13, &place, c, beside);
+        row = tiles::<S, 13, NV, ASK>(simd, a, 0..rest * 13, &place, c, beside);
     } else if MR == 12 && whole > 0 && rest == 4 {
         // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
         tall -= 16;
     }
-    row = tiles::<S, MR, NV, FAR>(simd, a, row..tall, &place, c, beside);
+    row = tiles::<S, MR, NV, ASK>(simd, a, row..tall, &place, c, beside);
     if const { MR > 8 } {
-        row = tiles::<S, 8, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+        row = tiles::<S, 8, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
     }
     if const { MR > 4 } {
-        row = tiles::<S, 4, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
-        row = tiles::<S, 2, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
-        tiles::<S, 1, NV, FAR>(simd, a, row..a.rows, &place, c, beside);
+        row = tiles::<S, 4, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
+        row = tiles::<S, 2, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
+        tiles::<S, 1, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
     }
     NV
 }
@@ -164,7 +171,7 @@ fn column<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
 /// As many tiles of MR rows as fit; returns where they end. A function of its own for each height:
 /// one frame, which stays small without optimization too.
 #[inline(always)]
-fn tiles<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+fn tiles<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     a: &Rows,
     rows: Range<usize>,
@@ -180,7 +187,7 @@ fn tiles<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         || {
             let mut row = rows.start;
             while row + MR <= rows.end {
-                tile::<S, MR, NV, FAR>(simd, a, place, c, row, beside);
+                tile::<S, MR, NV, ASK>(simd, a, place, c, row, beside);
                 row += MR;
             }
             row
@@ -227,7 +234,7 @@ mod tests {
             assert!(bound.is_some());
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
                 &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), backward,
-                &mut Ahead::rows(&x, inputs, &[1, 0, 7])));
+                &mut Ahead::none()));
             assert!(bound.is_none());
             let [x, dx] = [&x, &dx].map(|v| Rows::of(v, rows, inputs).to_vec());
             let [y, dy] = [&y, &dy].map(|v| Rows::of(v, rows, outputs).to_vec());

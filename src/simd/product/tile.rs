@@ -8,15 +8,20 @@ use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::Registers;
 use crate::simd::panels::Panel;
-use crate::simd::prefetch::{Ahead, Pace, Pair, prefetch_pair};
+use crate::simd::prefetch::{Ahead, Copying, Pace, Pair, Turn, prefetch_pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
 
-/// The binary logarithm of the indices of the summed dimension for each pair of lines that is asked for, where
-/// these are not the next panels'.
-const AHEAD_SHIFT: u32 = 2;
+/// What a tile asks for: nothing, the next panels, or rows ahead as well.
+pub(super) const NOTHING: u8 = 0;
+pub(super) const PANELS: u8 = 1;
+pub(super) const ROWS: u8 = 2;
 
-/// Rows of which a tile asks for lines.
-const AHEAD_ROWS: usize = 4;
+/// Turns of what is done ahead that a tile makes at most.
+const TURNS: usize = 4;
+
+/// Pairs of lines of a row that are asked for every 16 indices: in every tile, or in those that ask for no panels.
+const WIDE_AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 /// What a chain of multiply-adds starts from.
 #[derive(Debug, Clone, Copy)]
@@ -90,9 +95,11 @@ pub(super) struct Column<'a, const NV: usize> {
 }
 
 /// A tile of MR rows, of which the first is `first`, by NV panels. Most tiles of a column ask for a part of the
-/// next column's panels each, the others for what else is wanted.
+/// next column's panels each. Where multiply-adds leave room for it, all of them copy rows ahead and ask for some,
+/// else those that ask for no panels ask for rows: on AVX2, with half as many multiply-adds to a load, copying in the
+/// loop took 0.025 of the speed (784-128-10 and 54-256-256-256-7, Zen 4).
 #[inline(always)]
-pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     a: &Rows,
     place: &Column<NV>,
@@ -100,37 +107,42 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const FAR: bo
     first: usize,
     beside: &mut Beside,
 ) {
-    // Before any register is taken, for a call among them would have to save them all.
-    let mut wanted = [&[][..]; AHEAD_ROWS];
     let (parts, part) = (place.parts, first / MR);
-    let next = place.next.filter(|_| FAR && part >> parts == 0);
-    if FAR && next.is_none() && !beside.ahead.is_done() {
-        for (pairs, start) in wanted.iter_mut().zip(place.depth.clone().step_by(place.piece)) {
-            *pairs = beside.ahead.take((place.depth.end - start).min(place.piece) >> AHEAD_SHIFT);
-        }
+    let next = place.next.filter(|_| ASK >= PANELS && part >> parts == 0);
+    // Before any register is taken, for a call among them would have to save them all.
+    let mut turns = [Turn::default(); TURNS];
+    if ASK == ROWS && (S::WIDE || next.is_none()) && !beside.ahead.is_done() {
+        let pieces = place.depth.len().div_ceil(place.piece);
+        turns.iter_mut().take(pieces).for_each(|turn| *turn = beside.ahead.turn());
     }
     let mut acc = started(simd, place, &c.shared(), first);
     let mut left = &a.data[place.depth.start / LANES * a.panel + first * LANES..];
-    let (mut start, mut wanted) = (place.depth.start, wanted.iter());
+    let (mut start, mut turns) = (place.depth.start, turns.iter());
     while start < place.depth.end {
         let piece = start..(start + place.piece).min(place.depth.end);
         let mut panels = [&[][..]; NV];
         for (slice, panel) in panels.iter_mut().zip(&place.panels) {
             *slice = panel.piece(&piece);
         }
-        let pace = match next {
-            Some(next) => {
-                let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
-                let from = |part: usize| (pairs.len() * part) >> parts;
-                let at_once = (LANES >> parts).max(1);
-                Pace::new(&pairs[from(part)..from(part + 1)], at_once)
+        let mut paces = [Pace::new(&[], 1); 2];
+        if let Some(next) = next {
+            let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
+            let from = |part: usize| (pairs.len() * part) >> parts;
+            paces[0] = Pace::new(&pairs[from(part)..from(part + 1)], (LANES >> parts).max(1));
+        }
+        let mut copying = Copying::none();
+        if ASK == ROWS
+            && let Some(turn) = turns.next()
+        {
+            if S::WIDE {
+                copying = beside.ahead.copying(turn, piece.len() / LANES);
+                paces[1] = Pace::new(turn.asked, WIDE_AT_ONCE);
+            } else if next.is_none() {
+                paces[0] = Pace::new(turn.asked, AT_ONCE);
             }
-            None => {
-                let pairs = wanted.next().copied().unwrap_or_default();
-                Pace::new(pairs, LANES >> AHEAD_SHIFT)
-            }
-        };
-        acc = chain::<S, MR, NV, FAR>(simd, (left, a.panel), (piece.len(), &panels), acc, pace);
+        }
+        let right = (piece.len(), &panels);
+        acc = chain::<S, MR, NV, ASK>(simd, (left, a.panel), right, acc, paces, copying);
         left = left.get(piece.len() / LANES * a.panel..).unwrap_or_default();
         start = piece.end;
     }
@@ -263,15 +275,24 @@ fn each_row<const MR: usize>(mut f: impl FnMut(usize)) {
     }
 }
 
+/// The pairs of lines to ask for in the next turn of a loop: of panels or a row, and of a row besides.
+#[inline(always)]
+fn taken<'a, S: Registers, const ASK: u8>(paces: &mut [Pace<'a>; 2]) -> [&'a [Pair]; 2] {
+    let [first, second] = paces;
+    let first = if ASK >= PANELS { first.take() } else { &[] };
+    [first, if ASK == ROWS && S::WIDE { second.take() } else { &[] }]
+}
+
 /// `acc` and the products of a piece of panels with MR rows, whose panels begin with `left` and are as far
 /// apart as it says.
 #[inline(always)]
-fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     (left, apart): (&[f32], usize),
     (len, panels): (usize, &[&[[f32; LANES]]; NV]),
     mut acc: [[f32x16<S>; NV]; MR],
-    mut pace: Pace,
+    mut paces: [Pace; 2],
+    mut copying: Copying,
 ) -> [[f32x16<S>; NV]; MR] {
     let (whole, rest) = (len / LANES, len % LANES);
     let (mut sixteens, mut ends) = ([&[][..]; NV], [&[][..]; NV]);
@@ -280,17 +301,23 @@ fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
         (sixteens[v], ends[v]) = (&chunks[..whole], &end[..rest]);
     }
     for q in 0..whole {
+        if ASK == ROWS && S::WIDE {
+            copying.round();
+        }
         let rows = &left[q * apart..].as_chunks::<LANES>().0[..MR];
         let mut right = [&[][..]; NV];
         for v in 0..NV {
             right[v] = &sixteens[v][q][..];
         }
-        let pairs = if FAR { pace.take() } else { &[] };
-        acc = sixteen::<S, MR, NV, FAR>(simd, rows, &right, acc, pairs);
+        let pairs = taken::<S, ASK>(&mut paces);
+        acc = sixteen::<S, MR, NV, ASK>(simd, rows, &right, acc, pairs);
+    }
+    if ASK == ROWS && S::WIDE {
+        copying.rest();
     }
     if rest > 0 {
         let rows = &left[whole * apart..].as_chunks::<LANES>().0[..MR];
-        let pairs = if FAR { pace.take() } else { &[] };
+        let pairs = taken::<S, ASK>(&mut paces);
         acc = fewer(simd, rows, &ends, acc, pairs);
     }
     acc
@@ -298,17 +325,25 @@ fn chain<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
 
 /// `acc` and the products of 16 indices, two at a time, meanwhile asking for some pairs of lines.
 #[inline(always)]
-fn sixteen<S: Registers, const MR: usize, const NV: usize, const FAR: bool>(
+fn sixteen<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     rows: &[[f32; LANES]],
     right: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    pairs: &[Pair],
+    pairs: [&[Pair]; 2],
 ) -> [[f32x16<S>; NV]; MR] {
     // Here, that the loop need not ask it of every row.
     assert!(rows.len() == MR && right.iter().all(|right| right.len() == LANES));
     for t in 0..LANES / 2 {
-        if FAR && let Some(pair) = pairs.get(t) {
+        if ASK >= PANELS
+            && let Some(pair) = pairs[0].get(t)
+        {
+            prefetch_pair(pair);
+        }
+        if ASK == ROWS
+            && S::WIDE
+            && let Some(pair) = pairs[1].get(t)
+        {
             prefetch_pair(pair);
         }
         let mut lanes = [[f32x16::splat(simd, 0.0); 2]; NV];
@@ -331,9 +366,9 @@ fn fewer<S: Registers, const MR: usize, const NV: usize>(
     rows: &[[f32; LANES]],
     right: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
-    pairs: &[Pair],
+    pairs: [&[Pair]; 2],
 ) -> [[f32x16<S>; NV]; MR] {
-    pairs.iter().for_each(prefetch_pair);
+    pairs.iter().for_each(|pairs| pairs.iter().for_each(prefetch_pair));
     let len = right[0].len();
     assert!(rows.len() == MR && len < LANES && right.iter().all(|right| right.len() == len));
     for k in 0..len {

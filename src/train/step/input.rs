@@ -6,8 +6,7 @@ use super::{Phase, Timer};
 use crate::data::Dataset;
 use crate::loss::Loss;
 use crate::optim::{Clip, Optimizer};
-use crate::simd::Ahead;
-use crate::train::block::{Block, Pass};
+use crate::train::block::{Block, Next, Pass};
 
 /// What stays the same for a run, and what a step is told.
 pub(in crate::train) struct StepInput<'a> {
@@ -51,11 +50,11 @@ pub(in crate::train) fn through(
     timer: &impl Timer,
 ) {
     let first = input.first_row + rows.start as u64;
-    let next = input.next.get(rows.clone()).filter(|_| ahead).unwrap_or(&[]);
-    let ahead = Ahead::rows(input.data.features_slice(), input.data.features(), next);
+    let next = input.next.get(rows.clone()).filter(|_| ahead);
+    let next = next.map(|order| Next { data: input.data, order });
     let scale = (1.0 / normalizer) as f32;
     timer.time(Phase::Gather, || block.gather(input.data, &input.rows[rows]));
-    timer.time(Phase::Forward, || block.forward(pass, first, ahead));
+    timer.time(Phase::Forward, || block.forward(pass, first, next));
     timer.time(Phase::Loss, || block.loss(pass, input.loss, Some(scale)));
     timer.time(Phase::Backward, || block.backward(pass));
     if pass.bound {

@@ -93,6 +93,11 @@ impl Member {
         self.message.losses.resize(self.losses.len(), 0.0);
     }
 
+    /// Forgets the rows that were copied ahead.
+    pub fn forget(&mut self) {
+        self.block.forget();
+    }
+
     /// Copies them back.
     pub fn hand_over(&self, learned: &mut Learned) {
         learned.params.copy_from_slice(&self.params);
