@@ -292,6 +292,37 @@ mod tests {
     }
 
     #[test]
+    fn rows_copied_meanwhile_are_whole_and_change_no_sum() {
+        let ahead: Vec<f32> = (0..140_000).map(|i| i as f32).collect();
+        let order: Vec<u32> = (0..25).map(|r| 1999 - 40 * r).collect();
+        for (rows, inputs, outputs) in [(5, 3, 70), (31, 70, 100), (40, 250, 64), (13, 1100, 40)] {
+            let layout = WeightLayout { inputs, outputs };
+            let x = reference::panels(rows, inputs, 1);
+            let weights = reference::matrix(1, layout.weights_len(), 2);
+            let ends = Ends { start: &Start::Zero, finish: &Finish::Sum, bound: false };
+            for level in levels() {
+                let run = |ahead: &mut Ahead| {
+                    let mut y = vec![0.0; rows_len(rows, outputs)];
+                    dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
+                        &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), ends, ahead));
+                    Rows::of(&y, rows, outputs).to_vec()
+                };
+                let mut copies = vec![f32::NAN; rows_len(25, 70)];
+                let mut next = Ahead::rows(&ahead, &order, RowsMut::of(&mut copies, 25, 70));
+                assert!(run(&mut next) == run(&mut Ahead::none()));
+                let copied = next.copied();
+                let copies = Rows::of(&copies, 25, 70);
+                for (r, &row) in order.iter().enumerate().take(copied) {
+                    for p in 0..70 / LANES {
+                        let from = &ahead[row as usize * 70 + p * LANES..][..LANES];
+                        assert_eq!(copies.lanes(r, p), from, "row {r} beside {rows} rows");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_finite_has_no_bound() {
         let layout = WeightLayout { inputs: 3, outputs: 20 };
         let x = reference::in_panels(&[0.5, -1.0, 0.1, 0.2, f32::MAX, 0.7], 3, f32::NAN);
