@@ -1,6 +1,7 @@
 //! The kernels, and the one place that knows which instructions this CPU has.
 
 mod add;
+mod ahead;
 mod claims;
 mod fma;
 mod gather;
@@ -20,6 +21,7 @@ pub(crate) mod testing;
 pub(crate) mod weight_grad;
 
 pub(crate) use add::add_and_take;
+pub(crate) use ahead::Ahead;
 pub(crate) use claims::Claims;
 pub(crate) use fma::Fma;
 pub(crate) use gather::{copy_rest, copy_rows};
@@ -31,4 +33,3 @@ pub(crate) use ln::{ln, ln_1p_unit, softplus};
 pub(crate) use math::{exp_nonpositive, expm1_nonpositive, quotient, relu, relu_gradient};
 pub(crate) use math::{sigmoid, tanh, tanh_gradient};
 pub(crate) use normal::normal;
-pub(crate) use prefetch::Ahead;

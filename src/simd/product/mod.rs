@@ -291,11 +291,15 @@ mod tests {
         }
     }
 
+    fn copies_rows<S: Registers>(_simd: S) -> bool {
+        S::WIDE
+    }
+
     #[test]
     fn rows_copied_meanwhile_are_whole_and_change_no_sum() {
         let ahead: Vec<f32> = (0..140_000).map(|i| i as f32).collect();
         let order: Vec<u32> = (0..25).map(|r| 1999 - 40 * r).collect();
-        for (rows, inputs, outputs) in [(5, 3, 70), (31, 70, 100), (40, 250, 64), (13, 1100, 40)] {
+        for (rows, inputs, outputs) in [(5, 3, 170), (31, 70, 100), (40, 250, 64), (13, 1100, 40)] {
             let layout = WeightLayout { inputs, outputs };
             let x = reference::panels(rows, inputs, 1);
             let weights = reference::matrix(1, layout.weights_len(), 2);
@@ -311,6 +315,8 @@ mod tests {
                 let mut next = Ahead::rows(&ahead, &order, RowsMut::of(&mut copies, 25, 70));
                 assert!(run(&mut next) == run(&mut Ahead::none()));
                 let copied = next.copied();
+                let copies_rows = dispatch_at!(level, simd => copies_rows(simd));
+                assert_eq!(copied > 0, copies_rows, "{level:?}");
                 let copies = Rows::of(&copies, 25, 70);
                 for (r, &row) in order.iter().enumerate().take(copied) {
                     for p in 0..70 / LANES {

@@ -7,8 +7,9 @@ use fearless_simd::{SimdBase, f32x16, prelude::*, u32x16};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::Registers;
+use crate::simd::ahead::{Ahead, Copying, Turn};
 use crate::simd::panels::Panel;
-use crate::simd::prefetch::{Ahead, Copying, Pace, Pair, Turn, prefetch_pair};
+use crate::simd::prefetch::{Pace, Pair, prefetch_pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
 
 /// What a tile asks for: nothing, the next panels, or rows ahead as well.
