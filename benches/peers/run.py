@@ -233,20 +233,25 @@ def main():
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         for contest in contests:
             contest.round(number)
-    facts = {
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "versions": versions(contests),
-    }
+        facts = {
+            "date": datetime.date.today().isoformat(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "versions": versions(contests),
+        }
+        write(options.json, facts, contests)
     print(table(options, contests, facts))
     for contest in contests:
         for peer, why in contest.left_out.items():
             print(f"left out: {peer} on {contest.name}: {why}", file=sys.stderr)
+
+
+def write(path, facts, contests):
+    """All readings so far, that a broken run loses none."""
     runs = {contest.name: contest.readings for contest in contests}
     left_out = {contest.name: contest.left_out for contest in contests}
     text = json.dumps({**facts, "readings": runs, "left_out": left_out}, indent=1)
-    pathlib.Path(options.json).write_text(text + "\n")
+    pathlib.Path(path).write_text(text + "\n")
 
 
 main()

@@ -66,7 +66,7 @@ pub struct History {
     pub epochs: Vec<EpochReport>,
     /// Why training ended.
     pub stopped: StopReason,
-    /// Threads that it ran on, which change no figure but the times.
+    /// Threads that it ran on at most, which change no figure but the times.
     pub threads: usize,
     /// Shards that a full batch was cut into.
     pub shards: usize,

@@ -4,17 +4,21 @@ mod input;
 mod phases;
 mod runs;
 mod timer;
+mod trial;
 
 pub(super) use input::{StepInput, Taken, through};
 pub use phases::PhaseClock;
 pub use timer::Phase;
 pub(crate) use timer::{Timer, Untimed};
+pub(super) use trial::IN_DOUBT;
+use trial::Trial;
 
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
+use super::pool;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
 use super::update::{
@@ -58,8 +62,10 @@ pub(super) struct Stepper {
     pub run_length: usize,
     /// Makes the steps on whole batches, where there is one.
     pub team: Option<Team>,
-    /// Whether the team is not to be called.
+    /// Whether neither the team nor the pool is to be called.
     pub alone: bool,
+    /// Finds out whether to share steps out, where that is in doubt.
+    trial: Option<Trial>,
     exact: bool,
     /// Whether to take the norm of every gradient.
     pub norm: bool,
@@ -133,6 +139,7 @@ impl Stepper {
             run_length: runs::run_length(model, whole),
             team: None,
             alone: false,
+            trial: None,
             exact,
             norm: false,
             steps: 0,
@@ -171,6 +178,21 @@ impl Stepper {
             (stepper.slots, stepper.steps) = state;
         }
         stepper
+    }
+
+    /// Lets the workers be as many as make steps of `flops` floating-point operations fastest, where that is in doubt.
+    pub fn may_choose(&mut self, flops: usize) {
+        if self.trial.is_none() && self.fork.workers > 1 && IN_DOUBT.contains(&flops) {
+            self.trial = Some(Trial::new(pool::of_at_most(self.fork.workers, flops) > 1));
+        }
+    }
+
+    /// How the workers who make the next step come together.
+    fn fork(&self) -> Fork {
+        match self.alone || self.trial.as_ref().is_some_and(|trial| !trial.together) {
+            true => Fork::new(1),
+            false => self.fork,
+        }
     }
 
     /// Forgets the rows that were copied ahead.
@@ -289,11 +311,11 @@ impl Stepper {
             epoch: input.epoch,
             bound: !self.in_memory(input.clip),
         };
-        let ahead = self.floats(model, input) <= NEAR;
+        let (ahead, fork) = (self.floats(model, input) <= NEAR, self.fork());
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let cut = &self.cut;
         let normalizer = input.normalizer();
-        each_block(blocks, 0, self.fork, &|index, block| {
+        each_block(blocks, 0, fork, &|index, block| {
             let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
             through(block, &pass, input, taken, timer);
         });
@@ -354,7 +376,8 @@ impl Stepper {
 
     /// Room for gradients is there where they go through memory.
     fn second_half<'a>(&'a mut self, model: &'a mut Sequential, in_memory: bool) -> SecondHalf<'a> {
-        let share = (self.grain(self.fork.workers), self.fork);
+        let fork = self.fork();
+        let share = (self.grain(fork.workers), fork);
         if in_memory {
             self.grads.grow(model.params.len());
         }
@@ -367,7 +390,7 @@ impl Stepper {
                 blocks: &self.blocks,
                 cut: &self.cut,
                 transposed: &self.transposed,
-                shared: self.fork.workers > 1,
+                shared: fork.workers > 1,
             },
             part: Part {
                 params: &mut model.params,

@@ -23,7 +23,7 @@ use super::fork::Fork;
 use super::plan::Plan;
 use super::pool::{self, most};
 use super::shards::{SMALL, shards};
-use super::step::{NotFinite, StepInput, StepOutcome, Timer};
+use super::step::{IN_DOUBT, NotFinite, StepInput, StepOutcome, Timer};
 use super::update::{Size, Unit};
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
@@ -80,7 +80,9 @@ pub(super) fn workers(
 
 /// The same for steps of `flops` operations, of at most `most` workers.
 fn of_at_most(most: usize, flops: usize, fits: impl Fn(usize) -> bool) -> usize {
-    let workers = pool::of_at_most(most, flops);
+    // Of two, where that is in doubt, the steps tell.
+    let in_doubt = usize::from(IN_DOUBT.contains(&flops));
+    let workers = pool::of_at_most(most, flops).max(most.min(1 + in_doubt));
     let sizes = (1..=ROUNDS).rev().map(|rounds| 1 << rounds);
     let team = sizes.filter(|&n| n <= most.min(flops / FLOPS_PER_MEMBER)).find(|&n| fits(n));
     // Beyond twice as many a guess: teams were measured on two cores alone.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use super::config::TrainConfig;
+use super::config::{Threads, TrainConfig};
 use super::epoch::EpochState;
 use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
@@ -133,6 +133,9 @@ impl<'a> Trainer<'a> {
             (config.shards, workers),
         );
         stepper.norm = wants_norm;
+        if !matches!(config.threads, Threads::Exactly(_)) {
+            stepper.may_choose(model.flops_per_row() * batch);
+        }
         model.trained = Some(Box::new(Trained::new(config, data)));
         let mut trainer = Self {
             stepper,

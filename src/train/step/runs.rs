@@ -1,5 +1,7 @@
 //! Runs of steps: by a team where there is one, else one after the other.
 
+use std::time::Instant;
+
 use super::{NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer};
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
@@ -48,14 +50,19 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
-        debug_assert!(
-            !self.alone || self.fork.workers == 1,
-            "a step is shared out on its own pool alone"
-        );
-        let by_team = self.steps_by_team(model, count, input, outcomes, timer)?;
-        for index in by_team..count {
-            let outcome = self.step(model, &input(index), timer)?;
-            outcomes.push(outcome);
+        let mut made = self.steps_by_team(model, count, input, outcomes, timer)?;
+        while made < count {
+            let trial = self.trial.as_ref().filter(|_| !self.alone);
+            let begun = trial.map(|trial| (trial.at_once(count - made), Instant::now()));
+            let at_once = begun.map_or(count - made, |(at_once, _)| at_once);
+            for index in made..made + at_once {
+                let outcome = self.step(model, &input(index), timer)?;
+                outcomes.push(outcome);
+            }
+            made += at_once;
+            if let (Some(trial), Some((_, begun))) = (&mut self.trial, begun) {
+                trial.made(at_once, begun.elapsed().as_secs_f64());
+            }
         }
         Ok(())
     }
@@ -101,7 +108,75 @@ impl Stepper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Activation;
+    use crate::train::pool::pool;
+    use crate::train::step::{Trial, Untimed};
+    use crate::{Activation, Adam, CrossEntropy, datasets};
+
+    /// A net of 41,000 parameters, for no team.
+    fn net() -> Sequential {
+        let builder = Sequential::builder(100).dense(200, Activation::Relu);
+        let builder = builder.dense(100, Activation::Tanh);
+        builder.dense(3, Activation::Softmax).build(1).unwrap()
+    }
+
+    /// The bits after ten steps on two workers, of which step n was made by both where bit n says so.
+    fn bits(together: Option<u32>) -> Vec<u32> {
+        let data = datasets::synthetic_classification(100, 100, 3, 1).unwrap();
+        let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
+        let mut model = net();
+        let targets = data.targets().shape();
+        let mut stepper = Stepper::new(&model, &loss, &optimizer, targets, &[4, 48], (Some(3), 2));
+        let order: Vec<u32> = (0..100).collect();
+        for step in 0..10 {
+            let rows = |step: usize| order.chunks(48).nth(step % 3).unwrap();
+            let input = |_| StepInput {
+                data: &data,
+                loss: &loss,
+                optimizer: &optimizer,
+                clip: crate::Clip::None,
+                seed: 1,
+                epoch: 1,
+                lr: 0.01,
+                rows: rows(step),
+                next: rows(step + 1),
+                first_row: 0,
+            };
+            stepper.trial = together.map(|together| Trial::new(together >> step & 1 == 1));
+            let mut steps = || stepper.steps(&mut model, 1, &input, &mut vec![], &Untimed);
+            pool(2).unwrap().install(&mut steps).unwrap();
+        }
+        model.params.iter().map(|value| value.to_bits()).collect()
+    }
+
+    #[test]
+    fn steps_made_alone_among_shared_ones_change_no_bit() {
+        let shared = bits(None);
+        for together in [0b0, 0b11_1111_1111, 0b01_0110_0101] {
+            assert!(bits(Some(together)) == shared, "{together:b}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_doubt_is_tried() {
+        let stepper = |workers| {
+            let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
+            let data = datasets::synthetic_classification(10, 100, 3, 1).unwrap();
+            let targets = data.targets().shape();
+            Stepper::new(&net(), &loss, &optimizer, targets, &[10], (None, workers))
+        };
+        for (workers, flops, expected) in [
+            (2, 999_999, None),
+            (2, 1_000_000, Some(false)),
+            (2, 3_000_000, Some(true)),
+            (2, 50_000_000, None),
+            (1, 3_000_000, None),
+        ] {
+            let mut stepper = stepper(workers);
+            stepper.may_choose(flops);
+            let found = stepper.trial.map(|trial| trial.together);
+            assert_eq!(found, expected, "{workers} workers, {flops} operations");
+        }
+    }
 
     #[test]
     fn runs_are_as_long_as_a_hundredth_of_a_second() {
