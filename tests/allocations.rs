@@ -90,15 +90,15 @@ fn runs(threads: usize) {
 }
 
 /// Long shards, ones that lie in several blocks, but not those of each epoch's short last batch, and ones that the
-/// members of a team have.
-fn long_shards(threads: usize) {
+/// members of a team have; also where steps are made alone or together, by the clock.
+fn long_shards(threads: usize, set: fn(TrainConfig, usize) -> TrainConfig) {
     let [small, large] = [80, 480].map(|width| {
         let builder = Sequential::builder(70).dense(width, Activation::Relu);
         builder.dense(3, Activation::Softmax).build(1).unwrap()
     });
     assert!(small.param_count() < 1 << 15 && large.param_count() > 1 << 15);
     let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(120);
-    let config = config.exact_threads(threads);
+    let config = set(config, threads);
     for (name, model, config) in [
         ("long shards", &large, config.clone().shards(2)),
         ("a shard", &large, config.clone()),
@@ -149,7 +149,8 @@ fn main() {
     for threads in [1, 2] {
         runs(threads);
         steps(threads);
-        long_shards(threads);
+        long_shards(threads, TrainConfig::exact_threads);
+        long_shards(threads, TrainConfig::threads);
         thousand_epochs(threads);
     }
     println!("steady training allocates nothing: ok");

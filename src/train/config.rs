@@ -122,8 +122,8 @@ impl TrainConfig {
     }
 
     /// Uses at most this many threads: never more than there were cores for the process when it first asked, nor
-    /// than the work is worth. Where that is in doubt, at steps of 1 to 50 million floating-point operations, a few
-    /// milliseconds of steps are made both ways now and then, and the others the faster way.
+    /// than the work is worth. Where that is in doubt, at steps of up to 50 million floating-point operations, some
+    /// are made by all threads and some by one, twice a second or less, and all others the faster way.
     /// It changes the speed and nothing else.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Threads::AtMost(threads);

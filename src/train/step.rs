@@ -180,19 +180,28 @@ impl Stepper {
         stepper
     }
 
-    /// Lets the workers be as many as make steps of `flops` floating-point operations fastest, where that is in doubt.
+    /// Lets steps of `flops` floating-point operations be made by all workers or by one, whichever is faster, where
+    /// that is in doubt.
     pub fn may_choose(&mut self, flops: usize) {
-        if self.trial.is_none() && self.fork.workers > 1 && IN_DOUBT.contains(&flops) {
-            self.trial = Some(Trial::new(pool::of_at_most(self.fork.workers, flops) > 1));
+        if self.trial.is_some() || flops >= IN_DOUBT.end {
+            return;
         }
+        if self.team.is_some() {
+            self.trial = Some(Trial::new(true, Trial::OF_TEAM));
+        } else if self.fork.workers > 1 && flops >= IN_DOUBT.start {
+            let together = pool::of_at_most(self.fork.workers, flops) > 1;
+            self.trial = Some(Trial::new(together, Trial::OF_POOL));
+        }
+    }
+
+    /// Whether the next step is to be made by all workers.
+    fn together(&self) -> bool {
+        !self.alone && self.trial.as_ref().is_none_or(|trial| trial.together)
     }
 
     /// How the workers who make the next step come together.
     fn fork(&self) -> Fork {
-        match self.alone || self.trial.as_ref().is_some_and(|trial| !trial.together) {
-            true => Fork::new(1),
-            false => self.fork,
-        }
+        if self.together() { self.fork } else { Fork::new(1) }
     }
 
     /// Forgets the rows that were copied ahead.

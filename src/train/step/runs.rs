@@ -50,25 +50,27 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
-        let mut made = self.steps_by_team(model, count, input, outcomes, timer)?;
+        let mut made = 0;
         while made < count {
             let trial = self.trial.as_ref().filter(|_| !self.alone);
             let begun = trial.map(|trial| (trial.at_once(count - made), Instant::now()));
             let at_once = begun.map_or(count - made, |(at_once, _)| at_once);
-            for index in made..made + at_once {
+            let input = |index: usize| input(made + index);
+            let by_team = self.steps_by_team(model, at_once, &input, outcomes, timer)?;
+            for index in by_team..at_once {
                 let outcome = self.step(model, &input(index), timer)?;
                 outcomes.push(outcome);
             }
-            made += at_once;
             if let (Some(trial), Some((_, begun))) = (&mut self.trial, begun) {
                 trial.made(at_once, begun.elapsed().as_secs_f64());
             }
+            made += at_once;
         }
         Ok(())
     }
 
     /// Makes steps by the team and returns how many: all of them but one on a short last batch, or none where there
-    /// is no team or its members did not come.
+    /// is no team, its members did not come or one worker is faster.
     pub(in crate::train) fn steps_by_team<'i>(
         &mut self,
         model: &mut Sequential,
@@ -77,7 +79,7 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<usize, NotFinite> {
-        if self.team.is_none() || self.alone || count == 0 {
+        if self.team.is_none() || !self.together() || count == 0 {
             return Ok(0);
         }
         let last = input(count - 1);
@@ -112,23 +114,26 @@ mod tests {
     use crate::train::step::{Trial, Untimed};
     use crate::{Activation, Adam, CrossEntropy, datasets};
 
-    /// A net of 41,000 parameters, for no team.
-    fn net() -> Sequential {
-        let builder = Sequential::builder(100).dense(200, Activation::Relu);
-        let builder = builder.dense(100, Activation::Tanh);
+    const ROWS: usize = 64;
+
+    /// 41,000 parameters with 200 hidden units, too many for a team, and 8,000 with 64.
+    fn net(hidden: usize) -> Sequential {
+        let builder = Sequential::builder(100).dense(hidden, Activation::Relu);
+        let builder = builder.dense(hidden / 2, Activation::Tanh);
         builder.dense(3, Activation::Softmax).build(1).unwrap()
     }
 
     /// The bits after ten steps on two workers, of which step n was made by both where bit n says so.
-    fn bits(together: Option<u32>) -> Vec<u32> {
-        let data = datasets::synthetic_classification(100, 100, 3, 1).unwrap();
+    fn bits(hidden: usize, together: Option<u32>) -> Vec<u32> {
+        let data = datasets::synthetic_classification(140, 100, 3, 1).unwrap();
         let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
-        let mut model = net();
-        let targets = data.targets().shape();
-        let mut stepper = Stepper::new(&model, &loss, &optimizer, targets, &[4, 48], (Some(3), 2));
-        let order: Vec<u32> = (0..100).collect();
+        let mut model = net(hidden);
+        let (targets, batches) = (data.targets().shape(), [140 % ROWS, ROWS]);
+        let mut stepper = Stepper::new(&model, &loss, &optimizer, targets, &batches, (Some(2), 2));
+        assert_eq!(stepper.team.is_some(), hidden == 64);
+        let order: Vec<u32> = (0..140).collect();
         for step in 0..10 {
-            let rows = |step: usize| order.chunks(48).nth(step % 3).unwrap();
+            let rows = |step: usize| order.chunks(ROWS).nth(step % 3).unwrap();
             let input = |_| StepInput {
                 data: &data,
                 loss: &loss,
@@ -141,40 +146,50 @@ mod tests {
                 next: rows(step + 1),
                 first_row: 0,
             };
-            stepper.trial = together.map(|together| Trial::new(together >> step & 1 == 1));
-            let mut steps = || stepper.steps(&mut model, 1, &input, &mut vec![], &Untimed);
-            pool(2).unwrap().install(&mut steps).unwrap();
+            let way = together.map(|together| together >> step & 1 == 1);
+            stepper.trial = way.map(|together| Trial::new(together, Trial::OF_POOL));
+            let made = pool(2).unwrap().install(|| {
+                let made =
+                    stepper.steps_by_team(&mut model, 1, &input, &mut vec![], &Untimed).unwrap();
+                stepper.steps(&mut model, 1 - made, &input, &mut vec![], &Untimed).unwrap();
+                made
+            });
+            assert!(made == 0 || way != Some(false), "step {step} was to be made alone");
         }
         model.params.iter().map(|value| value.to_bits()).collect()
     }
 
     #[test]
     fn steps_made_alone_among_shared_ones_change_no_bit() {
-        let shared = bits(None);
-        for together in [0b0, 0b11_1111_1111, 0b01_0110_0101] {
-            assert!(bits(Some(together)) == shared, "{together:b}");
+        for hidden in [200, 64] {
+            let shared = bits(hidden, None);
+            for together in [0b0, 0b11_1111_1111, 0b01_0110_0101] {
+                assert!(bits(hidden, Some(together)) == shared, "{hidden} {together:b}");
+            }
         }
     }
 
     #[test]
     fn only_what_is_in_doubt_is_tried() {
-        let stepper = |workers| {
+        let stepper = |hidden, workers| {
             let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
-            let data = datasets::synthetic_classification(10, 100, 3, 1).unwrap();
+            let data = datasets::synthetic_classification(ROWS, 100, 3, 1).unwrap();
             let targets = data.targets().shape();
-            Stepper::new(&net(), &loss, &optimizer, targets, &[10], (None, workers))
+            Stepper::new(&net(hidden), &loss, &optimizer, targets, &[ROWS], (None, workers))
         };
-        for (workers, flops, expected) in [
-            (2, 999_999, None),
-            (2, 1_000_000, Some(false)),
-            (2, 3_000_000, Some(true)),
-            (2, 50_000_000, None),
-            (1, 3_000_000, None),
+        for (hidden, workers, flops, expected) in [
+            (200, 2, 999_999, None),
+            (200, 2, 1_000_000, Some(false)),
+            (200, 2, 3_000_000, Some(true)),
+            (200, 2, 50_000_000, None),
+            (200, 1, 3_000_000, None),
+            (64, 2, 500_000, Some(true)),
+            (64, 2, 50_000_000, None),
         ] {
-            let mut stepper = stepper(workers);
+            let mut stepper = stepper(hidden, workers);
             stepper.may_choose(flops);
             let found = stepper.trial.map(|trial| trial.together);
-            assert_eq!(found, expected, "{workers} workers, {flops} operations");
+            assert_eq!(found, expected, "{hidden} {workers} {flops}");
         }
     }
 
