@@ -173,28 +173,34 @@ fn a_run_interrupted_with_nobody_watching_goes_on_from_its_checkpoint() {
     }
 }
 
-/// Steps that are too small for the pool one by one, and as an epoch are not.
+/// Steps of a team and of a net too large for one, whose steps are made alone or shared out, by the clock; some are too
+/// small for the pool one by one, and as an epoch are not.
 #[test]
 fn a_trainer_that_chooses_its_threads_finds_the_same_bits() {
-    let (data, set) = (values(900, 8, 4, 1), values(64, 8, 4, 2));
-    let builder = Sequential::builder(8).dense(64, Activation::Tanh).dense(64, Activation::Tanh);
-    let untrained = builder.dense(4, Activation::Identity).build(1).unwrap();
-    let run = |config: TrainConfig| {
-        let mut model = untrained.clone();
-        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
-        make_steps(&mut trainer, 3);
-        trainer.epoch().unwrap();
-        make_steps(&mut trainer, 2);
-        trainer.epoch().unwrap();
-        let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
-        online.partial_fit(&set).unwrap();
-        online.partial_fit(&data).unwrap();
-        online.partial_fit(&set).unwrap();
-        model.fingerprint()
-    };
-    let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(64);
-    let config = config.validation(values(70, 8, 4, 3));
-    assert_eq!(run(config.clone().threads(2)), run(config.threads(1)));
+    let set = values(64, 8, 4, 2);
+    for (hidden, batch, rows) in [(64, 64, 900), (180, 25, 310)] {
+        let data = values(rows, 8, 4, 1);
+        let builder = Sequential::builder(8).dense(hidden, Activation::Tanh);
+        let builder = builder.dense(hidden, Activation::Tanh);
+        let untrained = builder.dense(4, Activation::Identity).build(1).unwrap();
+        let run = |config: TrainConfig| {
+            let mut model = untrained.clone();
+            let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+            make_steps(&mut trainer, 3);
+            (0..5).for_each(|_| _ = trainer.epoch().unwrap());
+            make_steps(&mut trainer, 2);
+            trainer.epoch().unwrap();
+            let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
+            online.partial_fit(&set).unwrap();
+            online.partial_fit(&data).unwrap();
+            online.partial_fit(&set).unwrap();
+            model.fingerprint()
+        };
+        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(batch);
+        let config = config.validation(values(70, 8, 4, 3));
+        let (chosen, one) = (run(config.clone().threads(2)), run(config.threads(1)));
+        assert_eq!(chosen, one, "{hidden} wide, {batch} rows");
+    }
 }
 
 #[test]

@@ -161,10 +161,11 @@ pub(super) fn worth(flops: usize) -> usize {
     cores().min(flops / FLOPS_PER_WORKER).max(1)
 }
 
-/// Runs `f` on a pool of so many workers, or here if it is one. A panic in a user's layer comes back
-/// as an error.
+/// Runs `f` on a pool of so many workers, or here if this is a worker of one with as many. A panic in a user's layer
+/// comes back as an error.
 pub(super) fn on_pool<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
-    let pool = if rayon::current_thread_index().is_some() { None } else { Some(pool(workers)?) };
+    let here = rayon::current_thread_index().is_some() && rayon::current_num_threads() >= workers;
+    let pool = if here { None } else { Some(pool(workers)?) };
     crate::train::catch(|| match pool {
         Some(pool) => pool.install(f),
         None => f(),

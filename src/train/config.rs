@@ -123,7 +123,8 @@ impl TrainConfig {
 
     /// Uses at most this many threads: never more than there were cores for the process when it first asked, nor
     /// than the work is worth. Where that is in doubt, at steps of up to 50 million floating-point operations, some
-    /// are made by all threads and some by one, twice a second or less, and all others the faster way.
+    /// are made by all threads and some by one, often in the first second and twice a second or less then, and all
+    /// others the faster way.
     /// It changes the speed and nothing else.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Threads::AtMost(threads);

@@ -194,7 +194,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Makes one optimizer step; the last one of an epoch ends it, with its validation. A step of less than three
-    /// million floating-point operations is made on this thread alone, unless the threads are set exactly.
+    /// million floating-point operations is made on this thread alone, and a larger one where that is faster, unless the
+    /// threads are set exactly.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -252,8 +253,12 @@ impl<'a> Trainer<'a> {
         steps: usize,
         f: impl FnOnce(&mut Self) -> Result<T> + Send,
     ) -> Result<T> {
-        let flops = (self.model.flops_per_row() * self.batch()).saturating_mul(steps);
-        // Being called to the pool and back takes as long as a step of a small net.
+        let step = self.model.flops_per_row() * self.batch();
+        // Being called to the pool and back takes as long as a step of a small net; whether it helps without a team is
+        // not known there.
+        let sure = self.stepper.team.is_some() || pool::workers(self.config.threads, step) > 1;
+        let times = if sure { 1 } else { 10 };
+        let flops = step.saturating_mul(steps) / times;
         let worth = pool::workers(self.config.threads, flops) > 1;
         let pool = self.pool.clone().filter(|_| worth);
         self.stepper.alone = pool.is_none();

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-/// Floating-point operations of a step for which it is measured: smaller ones are made alone, larger ones together.
+/// Floating-point operations of a step for which it is measured, where no team makes it: smaller ones are made alone,
+/// larger ones together, also by a team.
 pub(in crate::train) const IN_DOUBT: Range<usize> = 1_000_000..50_000_000;
 
 /// Seconds after a change that do not count: the others wake up, and lines of memory move.
@@ -15,14 +16,17 @@ const STEPS: usize = 3;
 /// Readings of a comparison, in turns.
 const READINGS: usize = 4;
 
-/// Seconds from one comparison to the next, and how many times as long as the comparison they are at least. The first
+/// Seconds of steps from one comparison to the next, and how many times as long as the comparison they are at least. The first
 /// ones follow sooner, four times, eight times … as long as they take: for some milliseconds after a worker has woken up it
 /// may stand on the core of another.
 const KEPT: f64 = 0.5;
 const TIMES: f64 = 50.0;
 
-/// What working together has to gain, for it takes the others' cores.
-const GAIN: f64 = 0.97;
+/// What part of one worker's time a step together may take at most, for it takes the others' cores.
+const WORTH: f64 = 0.97;
+
+/// How many times as fast one way is that needs no second reading.
+const CLEAR: f64 = 1.5;
 
 /// Compares both ways, keeps to the better one and compares again after a while.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,13 +38,14 @@ pub(super) struct Trial {
     /// Seconds of a reading, at least, and what the one that is being taken has so far.
     reading: f64,
     steps: usize,
+    rows: usize,
     seconds: f64,
     /// Steps to be timed as one while it is taken.
     at_once: usize,
     /// Readings to be taken until the comparison ends; none between two.
     left: usize,
-    /// The shortest step of this comparison, alone and together.
-    shortest: [f64; 2],
+    /// The fewest seconds a row of this comparison, alone and together.
+    fewest: [f64; 2],
     /// Seconds that the comparison has taken, and those since it.
     taken: f64,
     since: f64,
@@ -62,9 +67,10 @@ impl Trial {
             at_once: 1,
             warm: 0.0,
             steps: 0,
+            rows: 0,
             seconds: 0.0,
             left: READINGS,
-            shortest: [f64::INFINITY; 2],
+            fewest: [f64::INFINITY; 2],
             taken: 0.0,
             since: 0.0,
             before: 0,
@@ -76,8 +82,8 @@ impl Trial {
         if self.left > 0 { self.at_once.min(most) } else { most }
     }
 
-    /// Hears how long steps took, which were made as it said.
-    pub fn made(&mut self, steps: usize, seconds: f64) {
+    /// Hears how long steps on so many rows took, which were made as it said.
+    pub fn made(&mut self, steps: usize, rows: usize, seconds: f64) {
         if self.left == 0 {
             self.since += seconds;
             let soon = self.taken * 2f64.powi(self.before + 2);
@@ -93,23 +99,37 @@ impl Trial {
             return;
         }
         self.steps += steps;
+        self.rows += rows;
         self.seconds += seconds;
         if self.seconds >= self.reading && self.steps >= STEPS {
             self.read();
         }
     }
 
+    /// Hears that a team's members did not all come, so that steps were made alone: that decides.
+    pub fn missed(&mut self) {
+        (self.together, self.left, self.since) = (false, 0, 0.0);
+    }
+
+    /// Whether there are readings of both ways.
+    #[cfg(test)]
+    pub fn has_compared(&self) -> bool {
+        self.fewest.iter().all(|seconds| seconds.is_finite())
+    }
+
     /// Ends a reading.
     fn read(&mut self) {
-        let shortest = &mut self.shortest[usize::from(self.together)];
-        *shortest = shortest.min(self.seconds / self.steps as f64);
-        (self.steps, self.seconds, self.warm) = (0, 0.0, 0.0);
-        self.left -= 1;
+        let fewest = &mut self.fewest[usize::from(self.together)];
+        *fewest = fewest.min(self.seconds / self.rows as f64);
+        (self.steps, self.rows, self.seconds, self.warm) = (0, 0, 0.0, 0.0);
+        let [alone, together] = self.fewest;
+        let both = alone.is_finite() && together.is_finite();
+        let clear = both && alone.max(together) >= CLEAR * alone.min(together);
+        self.left = if clear { 0 } else { self.left - 1 };
         self.together = !self.together;
         if self.left == 0 {
-            let [alone, together] = self.shortest;
-            self.together = together < GAIN * alone;
-            tracing::debug!(alone, together, "seconds of a step");
+            self.together = together < WORTH * alone;
+            tracing::debug!(alone, together, "seconds a row");
         }
     }
 }
@@ -118,15 +138,20 @@ impl Trial {
 mod tests {
     use super::*;
 
-    /// Makes steps that take so many seconds alone and together, and returns the part of them that was made together.
-    fn together(trial: &mut Trial, steps: usize, seconds: [f64; 2]) -> f64 {
+    const ROWS: usize = 60;
+
+    /// Makes steps that take so many seconds alone and together, of which each `epoch`th is on a third of the rows and
+    /// takes a third of that, and returns the part of them that was made together.
+    fn together(trial: &mut Trial, steps: usize, epoch: usize, seconds: [f64; 2]) -> f64 {
         let mut made = 0;
         let mut together = 0;
         while made < steps {
-            let at_once = trial.at_once(50);
-            let way = trial.together;
-            trial.made(at_once, at_once as f64 * seconds[usize::from(way)]);
+            let at_once = trial.at_once(50).min(epoch - made % epoch);
             made += at_once;
+            let thirds = 3 * at_once - if made % epoch == 0 { 2 } else { 0 };
+            let way = trial.together;
+            let each = seconds[usize::from(way)];
+            trial.made(at_once, thirds * ROWS / 3, thirds as f64 / 3.0 * each);
             together += if way { at_once } else { 0 };
         }
         together as f64 / made as f64
@@ -141,11 +166,14 @@ mod tests {
                 (20e-6, 30e-6, 0.0),
                 (30e-6, 20e-6, 1.0),
                 (2e-3, 1.2e-3, 1.0),
+                (400e-6, 333e-6, 1.0),
                 (30e-6, 29.5e-6, 0.0),
             ] {
-                let mut trial = Trial::new(first, reading);
-                let found = together(&mut trial, 200_000, [alone, shared]);
-                assert!((found - expected).abs() < 0.05, "{alone} {shared}: {found}");
+                for epoch in [2, 4, 7, 1000] {
+                    let mut trial = Trial::new(first, reading);
+                    let found = together(&mut trial, 300_000, epoch, [alone, shared]);
+                    assert!((found - expected).abs() < 0.04, "{alone} {shared} {epoch}: {found}");
+                }
             }
         }
     }
@@ -153,9 +181,38 @@ mod tests {
     #[test]
     fn it_follows_when_the_other_way_becomes_faster() {
         let mut trial = Trial::new(true, Trial::OF_TEAM);
-        assert!(together(&mut trial, 100_000, [40e-6, 30e-6]) > 0.95);
-        assert!(together(&mut trial, 100_000, [40e-6, 60e-6]) < 0.1);
-        assert!(together(&mut trial, 100_000, [40e-6, 30e-6]) > 0.9);
+        assert!(together(&mut trial, 100_000, 100, [40e-6, 30e-6]) > 0.95);
+        assert!(together(&mut trial, 100_000, 100, [40e-6, 60e-6]) < 0.2);
+        assert!(together(&mut trial, 100_000, 100, [40e-6, 30e-6]) > 0.8);
+    }
+
+    #[test]
+    fn a_clear_difference_needs_one_reading_each_way() {
+        let first = |seconds| {
+            let mut trial = Trial::new(true, Trial::OF_POOL);
+            while trial.left > 0 {
+                together(&mut trial, 1, 1000, seconds);
+            }
+            (trial.together, (trial.taken * 1e6).round())
+        };
+        assert_eq!(first([8e-3, 1e-3]), (true, 4.0 * 9e3));
+        assert_eq!(first([1e-3, 1.6e-3]), (false, 4.0 * 2.6e3));
+        assert_eq!(first([1.4e-3, 1e-3]), (true, 8.0 * 2.4e3));
+    }
+
+    #[test]
+    fn a_team_whose_members_do_not_come_is_asked_again_later() {
+        let mut trial = Trial::new(true, Trial::OF_TEAM);
+        let mut asked = 0;
+        for _ in 0..100_000 {
+            let way = trial.together;
+            trial.made(1, ROWS, if way { 1e-3 } else { 30e-6 });
+            if way {
+                trial.missed();
+                asked += 1;
+            }
+        }
+        assert!((5..20).contains(&asked), "{asked}");
     }
 
     #[test]
@@ -165,16 +222,8 @@ mod tests {
         for _ in 0..1000 {
             let woken = trial.together && !last;
             last = trial.together;
-            trial.made(
-                1,
-                if woken {
-                    1e-3
-                } else if last {
-                    20e-6
-                } else {
-                    30e-6
-                },
-            );
+            let seconds = if last { 20e-6 } else { 30e-6 };
+            trial.made(1, ROWS, if woken { 1e-3 } else { seconds });
         }
         assert!(trial.together && trial.left == 0);
     }
