@@ -18,7 +18,6 @@ use crossbeam::utils::CachePadded;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::pool;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
 use super::update::{
@@ -178,30 +177,6 @@ impl Stepper {
             (stepper.slots, stepper.steps) = state;
         }
         stepper
-    }
-
-    /// Lets steps of `flops` floating-point operations be made by all workers or by one, whichever is faster, where
-    /// that is in doubt.
-    pub fn may_choose(&mut self, flops: usize) {
-        if self.trial.is_some() || flops >= IN_DOUBT.end {
-            return;
-        }
-        if self.team.is_some() {
-            self.trial = Some(Trial::new(true, Trial::OF_TEAM));
-        } else if self.fork.workers > 1 && flops >= IN_DOUBT.start {
-            let together = pool::of_at_most(self.fork.workers, flops) > 1;
-            self.trial = Some(Trial::new(together, Trial::OF_POOL));
-        }
-    }
-
-    /// Whether the next step is to be made by all workers.
-    fn together(&self) -> bool {
-        !self.alone && self.trial.as_ref().is_none_or(|trial| trial.together)
-    }
-
-    /// How the workers who make the next step come together.
-    fn fork(&self) -> Fork {
-        if self.together() { self.fork } else { Fork::new(1) }
     }
 
     /// Forgets the rows that were copied ahead.

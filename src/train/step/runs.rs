@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use super::{NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer};
+use super::{IN_DOUBT, NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer, Trial};
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
 use crate::model::Sequential;
+use crate::train::fork::Fork;
+use crate::train::pool;
 use crate::train::shards::shards;
 use crate::train::team::{Learned, Lengths, Net, Run, Team};
 
@@ -40,6 +42,30 @@ impl Stepper {
         Team::new(&self.plan, lengths, targets, (rows, shards, members))
     }
 
+    /// Lets steps of `flops` floating-point operations be made by all workers or by one, whichever is faster, where
+    /// that is in doubt.
+    pub fn may_choose(&mut self, flops: usize) {
+        if self.trial.is_some() || flops >= IN_DOUBT.end {
+            return;
+        }
+        if self.team.is_some() {
+            self.trial = Some(Trial::new(true, Trial::OF_TEAM));
+        } else if self.fork.workers > 1 && flops >= IN_DOUBT.start {
+            let together = pool::of_at_most(self.fork.workers, flops) > 1;
+            self.trial = Some(Trial::new(together, Trial::OF_POOL));
+        }
+    }
+
+    /// Whether the next step is to be made by all workers.
+    fn together(&self) -> bool {
+        !self.alone && self.trial.as_ref().is_none_or(|trial| trial.together)
+    }
+
+    /// How the workers who make the next step come together.
+    pub(super) fn fork(&self) -> Fork {
+        if self.together() { self.fork } else { Fork::new(1) }
+    }
+
     /// Makes `count` steps, of which each is told what `input` says of its index, and adds what they found to
     /// `outcomes`. On an error the parameters are those after the last good step.
     pub fn steps<'i>(
@@ -50,29 +76,56 @@ impl Stepper {
         outcomes: &mut Vec<StepOutcome>,
         timer: &impl Timer,
     ) -> Result<(), NotFinite> {
+        if self.alone || self.trial.is_none() {
+            return self.untried(model, count, input, outcomes, timer).map(drop);
+        }
         let mut made = 0;
         while made < count {
-            let trial = self.trial.as_ref().filter(|_| !self.alone);
-            let begun = trial.map(|trial| (trial.at_once(count - made), Instant::now()));
-            let at_once = begun.map_or(count - made, |(at_once, _)| at_once);
-            let (before, together) = (outcomes.len(), self.together());
             let input = |index: usize| input(made + index);
-            let by_team = self.steps_by_team(model, at_once, &input, outcomes, timer)?;
-            for index in by_team..at_once {
-                let outcome = self.step(model, &input(index), timer)?;
-                outcomes.push(outcome);
-            }
-            if let (Some(trial), Some((_, begun))) = (&mut self.trial, begun) {
-                let rows = outcomes[before..].iter().map(|outcome| outcome.rows).sum();
-                trial.made(at_once, rows, begun.elapsed().as_secs_f64());
-                let whole = rows >= at_once * self.shapes.0;
-                if self.team.is_some() && together && whole && by_team == 0 {
-                    trial.missed();
-                }
-            }
-            made += at_once;
+            made += self.tried(model, count - made, &input, outcomes, timer)?;
         }
         Ok(())
+    }
+
+    /// Makes as many steps, of `most`, as the trial is to hear of as one, and returns how many.
+    fn tried<'i>(
+        &mut self,
+        model: &mut Sequential,
+        most: usize,
+        input: &(impl Fn(usize) -> StepInput<'i> + Sync),
+        outcomes: &mut Vec<StepOutcome>,
+        timer: &impl Timer,
+    ) -> Result<usize, NotFinite> {
+        let (begun, before, together) = (Instant::now(), outcomes.len(), self.together());
+        let count = self.trial.as_ref().map_or(most, |trial| trial.at_once(most));
+        let by_team = self.untried(model, count, input, outcomes, timer)?;
+        let rows = outcomes[before..].iter().map(|outcome| outcome.rows).sum();
+        let whole = rows == count * self.shapes.0;
+        let missed = self.team.is_some() && together && whole && by_team == 0;
+        if let Some(trial) = &mut self.trial {
+            trial.made(count, rows, begun.elapsed().as_secs_f64());
+            if missed {
+                trial.missed();
+            }
+        }
+        Ok(count)
+    }
+
+    /// Makes steps as it stands and returns how many a team made.
+    fn untried<'i>(
+        &mut self,
+        model: &mut Sequential,
+        count: usize,
+        input: &(impl Fn(usize) -> StepInput<'i> + Sync),
+        outcomes: &mut Vec<StepOutcome>,
+        timer: &impl Timer,
+    ) -> Result<usize, NotFinite> {
+        let by_team = self.steps_by_team(model, count, input, outcomes, timer)?;
+        for index in by_team..count {
+            let outcome = self.step(model, &input(index), timer)?;
+            outcomes.push(outcome);
+        }
+        Ok(by_team)
     }
 
     /// Makes steps by the team and returns how many: all of them but one on a short last batch, or none where there
@@ -116,8 +169,11 @@ impl Stepper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
+    use crate::loss::Loss;
+    use crate::optim::{Clip, Optimizer};
     use crate::train::pool::pool;
-    use crate::train::step::{Trial, Untimed};
+    use crate::train::step::Untimed;
     use crate::{Activation, Adam, CrossEntropy, datasets};
 
     const ROWS: usize = 64;
@@ -129,38 +185,59 @@ mod tests {
         builder.dense(3, Activation::Softmax).build(1).unwrap()
     }
 
-    /// The bits after ten steps on two workers, of which step n was made by both where bit n says so.
-    fn bits(hidden: usize, together: Option<u32>) -> Vec<u32> {
-        let data = datasets::synthetic_classification(140, 100, 3, 1).unwrap();
-        let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
-        let mut model = net(hidden);
-        let (targets, batches) = (data.targets().shape(), [140 % ROWS, ROWS]);
-        let mut stepper = Stepper::new(&model, &loss, &optimizer, targets, &batches, (Some(2), 2));
-        assert_eq!(stepper.team.is_some(), hidden == 64);
-        let order: Vec<u32> = (0..140).collect();
-        for step in 0..10 {
-            let rows = |step: usize| order.chunks(ROWS).nth(step % 3).unwrap();
-            let input = |_| StepInput {
-                data: &data,
-                loss: &loss,
-                optimizer: &optimizer,
-                clip: crate::Clip::None,
+    /// What steps are made of: two whole batches and a short one.
+    struct Given {
+        data: Dataset,
+        loss: Loss,
+        optimizer: Optimizer,
+        order: Vec<u32>,
+    }
+
+    impl Given {
+        fn new() -> Self {
+            let rows = 2 * ROWS + 12;
+            Self {
+                data: datasets::synthetic_classification(rows, 100, 3, 1).unwrap(),
+                loss: CrossEntropy::default().into(),
+                optimizer: Adam::default().into(),
+                order: (0..rows as u32).collect(),
+            }
+        }
+
+        fn stepper(&self, model: &Sequential, workers: usize) -> Stepper {
+            let (targets, sizes) = (self.data.targets().shape(), (Some(2), workers));
+            Stepper::new(model, &self.loss, &self.optimizer, targets, &[12, ROWS], sizes)
+        }
+
+        fn input(&self, step: usize) -> StepInput<'_> {
+            let rows = |step: usize| self.order.chunks(ROWS).nth(step % 3).unwrap();
+            StepInput {
+                data: &self.data,
+                loss: &self.loss,
+                optimizer: &self.optimizer,
+                clip: Clip::None,
                 seed: 1,
                 epoch: 1,
                 lr: 0.01,
                 rows: rows(step),
                 next: rows(step + 1),
                 first_row: 0,
-            };
+            }
+        }
+    }
+
+    /// The bits after ten steps on two workers, of which step n was made by both where bit n says so.
+    fn bits(hidden: usize, together: Option<u32>) -> Vec<u32> {
+        let (given, mut model) = (Given::new(), net(hidden));
+        let mut stepper = given.stepper(&model, 2);
+        assert_eq!(stepper.team.is_some(), hidden == 64);
+        for step in 0..10 {
+            let input = |_| given.input(step);
             let way = together.map(|together| together >> step & 1 == 1);
             stepper.trial = way.map(|together| Trial::new(together, Trial::OF_POOL));
-            let made = pool(2).unwrap().install(|| {
-                let made =
-                    stepper.steps_by_team(&mut model, 1, &input, &mut vec![], &Untimed).unwrap();
-                stepper.steps(&mut model, 1 - made, &input, &mut vec![], &Untimed).unwrap();
-                made
-            });
-            assert!(made == 0 || way != Some(false), "step {step} was to be made alone");
+            let mut steps = || stepper.untried(&mut model, 1, &input, &mut vec![], &Untimed);
+            let by_team = pool(2).unwrap().install(&mut steps).unwrap();
+            assert!(by_team == 0 || way != Some(false), "step {step} was to be made alone");
         }
         model.params.iter().map(|value| value.to_bits()).collect()
     }
@@ -177,24 +254,10 @@ mod tests {
 
     #[test]
     fn a_team_is_compared_with_one_worker() {
-        let data = datasets::synthetic_classification(ROWS, 100, 3, 1).unwrap();
-        let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
-        let (mut model, rows) = (net(64), (0..ROWS as u32).collect::<Vec<_>>());
-        let targets = data.targets().shape();
-        let mut stepper = Stepper::new(&model, &loss, &optimizer, targets, &[ROWS], (Some(2), 2));
+        let (given, mut model) = (Given::new(), net(64));
+        let mut stepper = given.stepper(&model, 2);
         stepper.may_choose(0);
-        let input = |_| StepInput {
-            data: &data,
-            loss: &loss,
-            optimizer: &optimizer,
-            clip: crate::Clip::None,
-            seed: 1,
-            epoch: 1,
-            lr: 0.0,
-            rows: &rows,
-            next: &[],
-            first_row: 0,
-        };
+        let input = |_| StepInput { lr: 0.0, ..given.input(0) };
         let (start, mut outcomes) = (Instant::now(), vec![]);
         // Members that do not come end a comparison; later there is another one.
         while !stepper.trial.as_ref().unwrap().has_compared() {
@@ -208,12 +271,6 @@ mod tests {
 
     #[test]
     fn only_what_is_in_doubt_is_tried() {
-        let stepper = |hidden, workers| {
-            let (loss, optimizer) = (CrossEntropy::default().into(), Adam::default().into());
-            let data = datasets::synthetic_classification(ROWS, 100, 3, 1).unwrap();
-            let targets = data.targets().shape();
-            Stepper::new(&net(hidden), &loss, &optimizer, targets, &[ROWS], (None, workers))
-        };
         for (hidden, workers, flops, expected) in [
             (200, 2, 999_999, None),
             (200, 2, 1_000_000, Some(false)),
@@ -223,7 +280,7 @@ mod tests {
             (64, 2, 500_000, Some(true)),
             (64, 2, 50_000_000, None),
         ] {
-            let mut stepper = stepper(hidden, workers);
+            let mut stepper = Given::new().stepper(&net(hidden), workers);
             stepper.may_choose(flops);
             let found = stepper.trial.map(|trial| trial.together);
             assert_eq!(found, expected, "{hidden} {workers} {flops}");

@@ -16,9 +16,9 @@ const STEPS: usize = 3;
 /// Readings of a comparison, in turns.
 const READINGS: usize = 4;
 
-/// Seconds of steps from one comparison to the next, and how many times as long as the comparison they are at least. The first
-/// ones follow sooner, four times, eight times … as long as they take: for some milliseconds after a worker has woken up it
-/// may stand on the core of another.
+/// Seconds of steps from one comparison to the next, and how many times as long as the comparison they are at least.
+/// The first ones follow sooner, four times, eight times … as long as they take: for some milliseconds after a worker
+/// has woken up it may stand on the core of another.
 const KEPT: f64 = 0.5;
 const TIMES: f64 = 50.0;
 
@@ -29,7 +29,7 @@ const WORTH: f64 = 0.97;
 const CLEAR: f64 = 1.5;
 
 /// Compares both ways, keeps to the better one and compares again after a while.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Trial {
     /// Whether the next steps are to be made by all workers.
     pub together: bool,
