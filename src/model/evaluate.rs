@@ -5,7 +5,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::Sequential;
-use super::predict::{CHUNK, Forward, on_pool, worth};
+use super::predict::{CHUNK, Forward, on_pool, on_pool_of, worth};
 use crate::Result;
 use crate::data::{DataSource, Dataset, TargetShape};
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
@@ -73,33 +73,36 @@ impl Sequential {
         self.check_source(data, loss)?;
         let mut sums = Sums::default();
         match data {
-            DataSource::Memory(data) => self.add_up(data, loss, usize::MAX, &mut sums)?,
+            DataSource::Memory(data) => self.add_up(data, loss, &mut sums)?,
             DataSource::Stream(stream) => {
                 for batch in stream.batches(4 * cores() * CHUNK)? {
                     let batch = batch?;
                     if let Some(values) = batch.values() {
                         loss.check_values(values)?;
                     }
-                    self.add_up(&batch, loss, usize::MAX, &mut sums)?;
+                    self.add_up(&batch, loss, &mut sums)?;
                 }
             }
         }
         Ok(sums.score(loss))
     }
 
-    /// The same in memory without checks, on the pool that the caller is on or else on `most` threads
-    /// at most.
+    /// The same in memory without checks, on as many threads as help, `most` at most: a training's pool may have fewer.
     pub(crate) fn evaluate_on(&self, data: &Dataset, loss: &Loss, most: usize) -> Result<Score> {
         let mut sums = Sums::default();
-        self.add_up(data, loss, most, &mut sums)?;
+        on_pool_of(self.worth_of(data).min(most), || self.add_up_here(data, loss, &mut sums))?;
         Ok(sums.score(loss))
+    }
+
+    /// How many workers the data are worth.
+    fn worth_of(&self, data: &Dataset) -> usize {
+        worth(self.flops_per_row() / 3 * data.rows())
     }
 
     /// Adds up over rows that begin on a multiple of a chunk, so that a stream's sums have the order of
     /// those in memory.
-    fn add_up(&self, data: &Dataset, loss: &Loss, most: usize, sums: &mut Sums) -> Result<()> {
-        let workers = worth(self.flops_per_row() / 3 * data.rows()).min(most);
-        on_pool(workers, || self.add_up_here(data, loss, sums))
+    fn add_up(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) -> Result<()> {
+        on_pool(self.worth_of(data), || self.add_up_here(data, loss, sums))
     }
 
     fn add_up_here(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) {

@@ -161,13 +161,36 @@ pub(super) fn worth(flops: usize) -> usize {
     cores().min(flops / FLOPS_PER_WORKER).max(1)
 }
 
-/// Runs `f` on a pool of so many workers, or here if this is a worker of one with as many. A panic in a user's layer
-/// comes back as an error.
+/// Runs `f` on a pool of so many workers, or on the one that the caller is on. A panic in a user's layer comes back as
+/// an error.
 pub(super) fn on_pool<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
-    let here = rayon::current_thread_index().is_some() && rayon::current_num_threads() >= workers;
-    let pool = if here { None } else { Some(pool(workers)?) };
-    crate::train::catch(|| match pool {
-        Some(pool) => pool.install(f),
-        None => f(),
-    })
+    match rayon::current_thread_index() {
+        Some(_) => crate::train::catch(f),
+        None => on_pool_of(workers, f),
+    }
+}
+
+/// The same, but leaves a pool that has fewer workers.
+pub(super) fn on_pool_of<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
+    if rayon::current_thread_index().is_some() && rayon::current_num_threads() >= workers {
+        return crate::train::catch(f);
+    }
+    let pool = pool(workers)?;
+    crate::train::catch(|| pool.install(f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_asks_for_it_leaves_a_pool_with_fewer_workers() {
+        let workers =
+            |on: fn(usize) -> Result<usize>, of| pool(2).unwrap().install(|| on(of)).unwrap();
+        let stays = |of| on_pool(of, rayon::current_num_threads);
+        let leaves = |of| on_pool_of(of, rayon::current_num_threads);
+        assert_eq!([1, 2, 5].map(|of| workers(stays, of)), [2, 2, 2]);
+        assert_eq!([1, 2, 5].map(|of| workers(leaves, of)), [2, 2, 5]);
+        assert_eq!(stays(3).unwrap(), 3);
+    }
 }
