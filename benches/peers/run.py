@@ -220,6 +220,14 @@ def table(options, contests, facts):
     return "\n".join(lines)
 
 
+def write(path, facts, contests):
+    """All readings so far, that a broken run loses none."""
+    runs = {contest.name: contest.readings for contest in contests}
+    left_out = {contest.name: contest.left_out for contest in contests}
+    text = json.dumps({**facts, "readings": runs, "left_out": left_out}, indent=1)
+    pathlib.Path(path).write_text(text + "\n")
+
+
 def main():
     options = read_options()
     program = build(ROOT, "--example", "throughput", "--package", "unisono")
@@ -244,14 +252,6 @@ def main():
     for contest in contests:
         for peer, why in contest.left_out.items():
             print(f"left out: {peer} on {contest.name}: {why}", file=sys.stderr)
-
-
-def write(path, facts, contests):
-    """All readings so far, that a broken run loses none."""
-    runs = {contest.name: contest.readings for contest in contests}
-    left_out = {contest.name: contest.left_out for contest in contests}
-    text = json.dumps({**facts, "readings": runs, "left_out": left_out}, indent=1)
-    pathlib.Path(path).write_text(text + "\n")
 
 
 main()
