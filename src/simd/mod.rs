@@ -18,11 +18,12 @@ pub(crate) mod product;
 pub(crate) mod reference;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod transpose;
 pub(crate) mod weight_grad;
 
 pub(crate) use add::add_and_take;
 pub(crate) use ahead::Ahead;
-pub(crate) use claims::Claims;
+pub(crate) use claims::{Claims, Slice};
 pub(crate) use fma::Fma;
 pub(crate) use gather::{copy_rest, copy_rows};
 pub(crate) use lanes::{LaneRow, load, max16, sum16};

@@ -13,6 +13,8 @@ pub(crate) use timer::{Timer, Untimed};
 pub(super) use trial::IN_DOUBT;
 use trial::Trial;
 
+use std::mem::take;
+
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};
@@ -21,7 +23,8 @@ use super::plan::Plan;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
 use super::update::{
-    Batch, Part, Size, Unit, each, fused, gradient_only, runs, units, update_all, update_only,
+    Batch, Part, Size, Unit, each, fused, gradient_only, runs, share_out, units, update_all,
+    update_only,
 };
 use crate::aligned::Aligned;
 use crate::data::TargetShape;
@@ -44,7 +47,6 @@ const RUNS_PER_WORKER: usize = 64;
 pub(super) struct Stepper {
     plan: Plan,
     units: Vec<Unit>,
-    transposed: Vec<bool>,
     /// Rows of a whole batch, and the shape of the targets.
     shapes: (usize, TargetShape),
     blocks: Vec<CachePadded<Block>>,
@@ -52,6 +54,8 @@ pub(super) struct Stepper {
     /// Rows that every block has room for, so that the panels of all of them are as far apart.
     most_rows: usize,
     transpose: Aligned,
+    /// Room for the pieces of the transpose, in a step's second half.
+    pieces: Vec<&'static mut [f32]>,
     pub slots: [Aligned; 3],
     grads: Aligned,
     sizes: Vec<f64>,
@@ -108,7 +112,6 @@ impl Stepper {
         let fused_end = loss.fuses(model.last_activation());
         let plan = Plan::new(&model.layers, model.layers.len() - usize::from(fused_end), true);
         let units = units(&model.layers, &plan);
-        let transposed: Vec<bool> = plan.ops.iter().map(|op| op.dx.is_some()).collect();
         let dense_only = units.iter().all(|unit| unit.is_dense());
         let params = model.params.len();
         let exact = !dense_only || params <= SMALL;
@@ -123,6 +126,7 @@ impl Stepper {
         });
         let mut stepper = Self {
             transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
+            pieces: Vec::with_capacity(units.last().map_or(0, |unit| unit.pieces.end)),
             sizes: vec![0.0; units.len()],
             grads: Aligned::zeros(if exact { params } else { 0 }),
             shapes: (whole, targets),
@@ -131,7 +135,6 @@ impl Stepper {
             most_rows: 0,
             plan,
             units,
-            transposed,
             slots,
             fork: Fork::new(workers),
             cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
@@ -206,12 +209,10 @@ impl Stepper {
             plan: &self.plan,
             blocks: &[],
             cut: &self.cut,
-            transposed: &self.transposed,
             shared: false,
         };
         for unit in &self.units {
-            let transpose = &mut self.transpose[unit.transpose.clone()];
-            batch.transpose(unit, &model.params[unit.params.clone()], transpose);
+            batch.transpose(unit, &model.params[unit.params.clone()], &mut self.transpose);
         }
         self.outdate();
     }
@@ -332,7 +333,8 @@ impl Stepper {
     ) -> Result<Option<f64>, NotFinite> {
         let size = self.size(input.clip);
         let number = self.steps + 1;
-        let SecondHalf { units, batch, mut part, share } = self.second_half(model, in_memory);
+        let SecondHalf { units, batch, mut part, transpose, room, share } =
+            self.second_half(model, in_memory);
         let mut sum = None;
         if in_memory {
             let f = |unit: &Unit, part: Part| {
@@ -345,16 +347,22 @@ impl Stepper {
         let squares = sum.filter(|_| size == Size::Squares);
         let grad = input.clip.scale(squares.unwrap_or(0.0));
         let step = input.optimizer.prepare(number, input.lr, grad);
-        if !in_memory {
-            each(units, part, share, &|unit, part| fused(&batch, &step, unit, part, timer));
-        } else if share.1.workers == 1 {
-            timer.time(Phase::Update, || update_all(&batch, &step, units, part));
-        } else {
+        if in_memory && share.1.workers == 1 {
+            timer.time(Phase::Update, || update_all(&batch, &step, units, (part, transpose)));
+            return Ok(squares);
+        }
+        let mut pieces = take(room);
+        share_out(&batch, units, transpose, &mut pieces);
+        let part = Part { pieces: &mut pieces, ..part };
+        if in_memory {
             let f = |unit: &Unit, part: Part| {
-                timer.time(Phase::Update, || update_only(&batch, &step, unit, part));
+                timer.time(Phase::Update, || update_only(&step, unit, part));
             };
             each(units, part, share, &f);
+        } else {
+            each(units, part, share, &|unit, part| fused(&batch, &step, unit, part, timer));
         }
+        *room = emptied(pieces);
         Ok(squares)
     }
 
@@ -373,16 +381,17 @@ impl Stepper {
                 plan: &self.plan,
                 blocks: &self.blocks,
                 cut: &self.cut,
-                transposed: &self.transposed,
                 shared: fork.workers > 1,
             },
             part: Part {
                 params: &mut model.params,
-                transpose: &mut self.transpose,
+                pieces: &mut [],
                 slots: [a, b, c],
                 grads: if in_memory { &mut self.grads[..] } else { &mut [] },
                 sizes: &mut self.sizes,
             },
+            transpose: &mut self.transpose,
+            room: &mut self.pieces,
             share,
         }
     }
@@ -392,8 +401,18 @@ impl Stepper {
 struct SecondHalf<'a> {
     units: &'a [Unit],
     batch: Batch<'a>,
-    part: Part<'a>,
+    part: Part<'a, 'a>,
+    transpose: &'a mut [f32],
+    /// Room for the pieces of the transpose.
+    room: &'a mut Vec<&'static mut [f32]>,
     share: (usize, Fork),
+}
+
+/// The same vector without its pieces, so that there is room for those of the next step. `collect` reuses a vector's
+/// memory where it can, which the test of allocations sees.
+fn emptied(mut pieces: Vec<&mut [f32]>) -> Vec<&'static mut [f32]> {
+    pieces.clear();
+    pieces.into_iter().map(|_| Default::default()).collect()
 }
 
 /// Sets the values of a state buffer but not its padding, which stays zero.

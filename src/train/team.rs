@@ -95,7 +95,6 @@ pub(super) struct Net<'a> {
     pub layers: &'a [Placed],
     pub plan: &'a Plan,
     pub units: &'a [Unit],
-    pub transposed: &'a [bool],
 }
 
 /// The parameters, and what goes with them: the transposes and the optimizer's state.

@@ -2,6 +2,7 @@
 //! shards, the optimizer's update and the transpose, while it is in the cache.
 
 use std::cell::RefCell;
+use std::mem::take;
 use std::ops::Range;
 
 use crossbeam::utils::CachePadded;
@@ -14,9 +15,10 @@ use super::step::{Phase, Timer};
 use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};
 use crate::optim::{Step, sum_of_squares};
-use crate::simd::panels::{WeightBlock, transpose_block};
+use crate::simd::panels::WeightBlock;
+use crate::simd::transpose::{MOST_PIECES, transpose_block};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
-use crate::simd::{Claims, dispatch, largest};
+use crate::simd::{Claims, Slice, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
 #[derive(Debug, Clone)]
@@ -26,7 +28,8 @@ pub(crate) struct Unit {
     /// The block of a dense layer's weights; all of another layer's parameters without.
     block: Option<WeightBlock>,
     pub params: Range<usize>,
-    pub transpose: Range<usize>,
+    /// Its pieces of the transposed weights, among those of all units; none where nothing needs them.
+    pub pieces: Range<usize>,
     /// Multiply-adds per row.
     pub cost: usize,
 }
@@ -36,12 +39,20 @@ impl Unit {
     pub fn is_dense(&self) -> bool {
         self.block.is_some()
     }
+
+    /// Brings its pieces of the transpose up to date with its parameters.
+    fn transpose<'a>(&self, params: &[f32], pieces: impl Iterator<Item = &'a mut [f32]>) {
+        if let (Some(block), false) = (&self.block, self.pieces.is_empty()) {
+            transpose_block(block, &params[..block.weights.len()], pieces);
+        }
+    }
 }
 
 /// The units of a plan, in the order in which their parameters lie. The last block of a dense layer
 /// brings the bias along.
 pub(crate) fn units(layers: &[Placed], plan: &Plan) -> Vec<Unit> {
     let mut units = vec![];
+    let mut pieces = 0..0;
     for (op, layer) in plan.ops.iter().enumerate().map(|(i, op)| (i, &layers[op.layer])) {
         if let Kind::Dense(_) = layer.kind {
             let layout = layer.layout();
@@ -51,18 +62,39 @@ pub(crate) fn units(layers: &[Placed], plan: &Plan) -> Vec<Unit> {
                 if block.weights.end == layout.weights_len() {
                     params.end = layer.params.end;
                 }
-                let start = layer.transpose.start;
-                let transpose = start + block.transpose.start..start + block.transpose.end;
+                let own = if plan.ops[op].dx.is_some() { block.pieces() } else { 0 };
+                pieces = pieces.end..pieces.end + own;
                 let cost = block.inputs.len() * block.outputs.len();
-                units.push(Unit { op, block: Some(block), params, transpose, cost });
+                units.push(Unit { op, block: Some(block), params, pieces: pieces.clone(), cost });
             }
         } else if !layer.params.is_empty() {
-            let transpose = layer.transpose.clone();
-            let cost = layer.params.len() * 4;
-            units.push(Unit { op, block: None, params: layer.params.clone(), transpose, cost });
+            let (params, pieces) = (layer.params.clone(), pieces.end..pieces.end);
+            units.push(Unit { op, block: None, params, pieces, cost: layer.params.len() * 4 });
         }
     }
     units
+}
+
+/// Shares out the transposed weights: puts the pieces that units own, in their order, into `pieces`.
+pub(crate) fn share_out<'a>(
+    batch: &Batch,
+    units: &[Unit],
+    transpose: &'a mut [f32],
+    pieces: &mut Vec<&'a mut [f32]>,
+) {
+    pieces.resize_with(units.last().map_or(0, |unit| unit.pieces.end), Default::default);
+    let (mut pieces, mut rest, mut start) = (&mut pieces[..], transpose, 0);
+    for op in batch.plan.ops.iter().filter(|op| op.dx.is_some()) {
+        let layer = &batch.layers[op.layer];
+        if let Kind::Dense(_) = layer.kind {
+            let layout = layer.layout();
+            let (own, others);
+            (own, pieces) = take(&mut pieces).split_at_mut(layout.transpose_pieces());
+            (others, rest) = take(&mut rest).split_at_mut(layer.transpose.end - start);
+            layout.share_out(&mut others[layer.transpose.start - start..], own);
+            start = layer.transpose.end;
+        }
+    }
 }
 
 /// The forward and backward passes' results, which the gradients are computed from.
@@ -71,8 +103,6 @@ pub(crate) struct Batch<'a> {
     pub plan: &'a Plan,
     pub blocks: &'a [CachePadded<Block>],
     pub cut: &'a Cut,
-    /// The ops whose input needs a gradient, and so the transposed weights.
-    pub transposed: &'a [bool],
     /// Whether several cores work on it, and so hold lines of the parameters.
     pub shared: bool,
 }
@@ -128,10 +158,12 @@ impl<'a> Batch<'a> {
         tree_sum(shards, leaf, scratch, grads);
     }
 
-    /// Brings the transpose of a unit up to date with its parameters.
+    /// Brings a unit's part of the transpose up to date with its parameters.
     pub fn transpose(&self, unit: &Unit, params: &[f32], transpose: &mut [f32]) {
-        if let (Some(block), true) = (&unit.block, self.transposed[unit.op]) {
-            transpose_block(block, &params[..block.weights.len()], transpose);
+        if let (Some(block), false) = (&unit.block, unit.pieces.is_empty()) {
+            let layer = &self.layers[self.plan.ops[unit.op].layer];
+            let transpose = &mut transpose[layer.transpose.clone()];
+            unit.transpose(params, layer.layout().pieces_of(block, transpose));
         }
     }
 }
@@ -167,9 +199,10 @@ fn tree_sum(
 }
 
 /// The parts of the trainer's buffers that a run of units owns.
-pub(crate) struct Part<'a> {
+pub(crate) struct Part<'a, 't> {
     pub params: &'a mut [f32],
-    pub transpose: &'a mut [f32],
+    /// Pieces of the transpose.
+    pub pieces: &'a mut [&'t mut [f32]],
     pub slots: [&'a mut [f32]; 3],
     /// Gradients in memory; empty where they go straight into the update.
     pub grads: &'a mut [f32],
@@ -186,13 +219,13 @@ pub(crate) enum Size {
     Largest,
 }
 
-impl<'a> Part<'a> {
+impl<'t> Part<'_, 't> {
     /// The same for a shorter time.
-    pub fn reborrow(&mut self) -> Part<'_> {
+    pub fn reborrow(&mut self) -> Part<'_, 't> {
         let [a, b, c] = &mut self.slots;
         Part {
             params: self.params,
-            transpose: self.transpose,
+            pieces: self.pieces,
             slots: [a, b, c],
             grads: self.grads,
             sizes: self.sizes,
@@ -200,27 +233,27 @@ impl<'a> Part<'a> {
     }
 
     /// Splits off the first `units` units.
-    fn split(self, units: usize, params: usize, transpose: usize) -> (Self, Self) {
-        fn cut(slice: &mut [f32], at: usize) -> (&mut [f32], &mut [f32]) {
+    fn split(self, units: usize, params: usize, pieces: usize) -> (Self, Self) {
+        fn cut<T>(slice: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
             let at = at.min(slice.len());
             slice.split_at_mut(at)
         }
         let (p0, p1) = self.params.split_at_mut(params);
-        let (t0, t1) = self.transpose.split_at_mut(transpose);
+        let (t0, t1) = cut(self.pieces, pieces);
         let (g0, g1) = cut(self.grads, params);
         let (s0, s1) = self.sizes.split_at_mut(units);
         let [a, b, c] = self.slots.map(|slot| cut(slot, params));
         (
-            Self { params: p0, transpose: t0, slots: [a.0, b.0, c.0], grads: g0, sizes: s0 },
-            Self { params: p1, transpose: t1, slots: [a.1, b.1, c.1], grads: g1, sizes: s1 },
+            Self { params: p0, pieces: t0, slots: [a.0, b.0, c.0], grads: g0, sizes: s0 },
+            Self { params: p1, pieces: t1, slots: [a.1, b.1, c.1], grads: g1, sizes: s1 },
         )
     }
 }
 
 /// Calls `f` with each unit and its part, in parallel down to runs of units that cost `grain`.
-pub(crate) fn each<'a>(
+pub(crate) fn each(
     units: &[Unit],
-    part: Part<'a>,
+    part: Part,
     (grain, fork): (usize, Fork),
     f: &(impl Fn(&Unit, Part) + Sync),
 ) {
@@ -232,8 +265,8 @@ pub(crate) fn each<'a>(
         ([unit], []) => f(unit, part),
         (left, right) => {
             let params = right[0].params.start - left[0].params.start;
-            let transpose = right[0].transpose.start - left[0].transpose.start;
-            let (a, b) = part.split(middle, params, transpose);
+            let pieces = right[0].pieces.start - left[0].pieces.start;
+            let (a, b) = part.split(middle, params, pieces);
             if parallel {
                 fork.join(|| each(left, a, (grain, fork), f), || each(right, b, (grain, fork), f));
             } else {
@@ -255,14 +288,14 @@ pub(crate) fn runs<'u>(units: &'u [Unit], grain: usize, f: &mut impl FnMut(&'u [
     runs(right, grain, f);
 }
 
-fn each_in_turn<'a>(units: &[Unit], mut part: Part<'a>, f: &impl Fn(&Unit, Part)) {
+fn each_in_turn(units: &[Unit], mut part: Part, f: &impl Fn(&Unit, Part)) {
     for (index, unit) in units.iter().enumerate() {
         let Some(next) = units.get(index + 1) else {
             return f(unit, part);
         };
-        let (params, transpose) =
-            (next.params.start - unit.params.start, next.transpose.start - unit.transpose.start);
-        let (first, rest) = part.split(1, params, transpose);
+        let (params, pieces) =
+            (next.params.start - unit.params.start, next.pieces.start - unit.pieces.start);
+        let (first, rest) = part.split(1, params, pieces);
         f(unit, first);
         part = rest;
     }
@@ -292,17 +325,21 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
             // Every core has just read all parameters, the state is this one's own. All units are dense
             // here, and no gradient of theirs reads parameters.
             debug_assert!(unit.is_dense());
-            let transposed = if batch.transposed[unit.op] { &mut *part.transpose } else { &mut [] };
-            let [params, transpose] =
-                [&mut *part.params, transposed].map(|values| (values, batch.shared));
-            let [a, b, c] = part.slots.each_mut().map(|state| (&mut **state, false));
-            let mut slices = [params, transpose, a, b, c];
+            let mut slices: [Slice; 4 + MOST_PIECES] = Default::default();
+            let [params, a, b, c, pieces @ ..] = &mut slices;
+            *params = Slice::new(part.params, batch.shared);
+            for (slice, state) in [a, b, c].into_iter().zip(&mut part.slots) {
+                *slice = Slice::new(state, false);
+            }
+            for (slice, piece) in pieces.iter_mut().zip(&mut *part.pieces) {
+                *slice = Slice::new(piece, batch.shared);
+            }
             let mut claims = Claims::new(&mut slices);
             batch.gradient(unit, &[], &mut claims, (scratch, grads));
         });
         timer.time(Phase::Update, || {
             step.update(part.params, grads, part.slots);
-            batch.transpose(unit, part.params, part.transpose);
+            unit.transpose(part.params, part.pieces.iter_mut().map(|piece| &mut **piece));
         });
     });
 }
@@ -330,16 +367,20 @@ pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part, size: Size) 
 }
 
 /// Update and transpose, from the gradient in memory.
-pub(crate) fn update_only(batch: &Batch, step: &Step, unit: &Unit, part: Part) {
+pub(crate) fn update_only(step: &Step, unit: &Unit, part: Part) {
     step.update(part.params, part.grads, part.slots);
-    batch.transpose(unit, part.params, part.transpose);
+    unit.transpose(part.params, part.pieces.iter_mut().map(|piece| &mut **piece));
 }
 
 /// The same for all units at once: one pass over the parameters, and then their transposes.
-pub(crate) fn update_all(batch: &Batch, step: &Step, units: &[Unit], part: Part) {
+pub(crate) fn update_all(
+    batch: &Batch,
+    step: &Step,
+    units: &[Unit],
+    (part, transpose): (Part, &mut [f32]),
+) {
     step.update(part.params, part.grads, part.slots);
     for unit in units {
-        let transpose = &mut part.transpose[unit.transpose.clone()];
         batch.transpose(unit, &part.params[unit.params.clone()], transpose);
     }
 }

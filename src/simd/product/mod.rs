@@ -140,7 +140,7 @@ fn column<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
         depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
         piece: b.piece,
         panels: std::array::from_fn(|v| b.panel(panel + v)),
-        next: (next < b.panels()).then(|| b.panel(next)),
+        next: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
         panel,
         parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
         start: place.start,
@@ -199,8 +199,9 @@ fn tiles<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
 mod tests {
     use super::*;
     use crate::rows::rows_len;
-    use crate::simd::panels::{WeightLayout, transpose_block};
+    use crate::simd::panels::WeightLayout;
     use crate::simd::testing::levels;
+    use crate::simd::transpose::transpose_block;
     use crate::simd::{dispatch_at, largest, reference};
 
     fn check(rows: usize, inputs: usize, outputs: usize) {
@@ -217,7 +218,8 @@ mod tests {
         }
         let mut transpose = vec![f32::NAN; layout.transpose_len()];
         for b in (0..layout.blocks()).map(|b| layout.block(b)) {
-            transpose_block(&b, &weights[b.weights.clone()], &mut transpose[b.transpose.clone()]);
+            let pieces = layout.pieces_of(&b, &mut transpose);
+            transpose_block(&b, &weights[b.weights.clone()], pieces);
         }
         let mut padded_bias = bias.clone();
         padded_bias.resize(crate::rows::padded(outputs), 0.0);

@@ -84,12 +84,12 @@ pub(super) struct Column<'a, const NV: usize> {
     pub depth: Range<usize>,
     pub piece: usize,
     pub panels: [Panel<'a>; NV],
-    /// The first of the panels that come after, if any.
-    pub next: Option<Panel<'a>>,
+    /// The panels that come after.
+    pub next: [Option<Panel<'a>>; NV],
     /// The first panel's number.
     pub panel: usize,
-    /// The binary logarithm of the parts in which the next panels are asked for: 1 at least, for each two
-    /// indices ask for one pair of lines at most.
+    /// The binary logarithm of the parts in which the next panels are asked for, each a part of one panel: 1 at
+    /// least, for each two indices ask for one pair of lines at most.
     pub parts: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
@@ -109,7 +109,8 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
     beside: &mut Beside,
 ) {
     let (parts, part) = (place.parts, first / MR);
-    let next = place.next.filter(|_| ASK >= PANELS && part >> parts == 0);
+    let per_panel = parts - (NV as u32 - 1);
+    let next = place.next.get(part >> per_panel).filter(|_| ASK >= PANELS).copied().flatten();
     // Before any register is taken, for a call among them would have to save them all.
     let mut turns = [Turn::default(); TURNS];
     if ASK == ROWS && (S::WIDE || next.is_none()) && !beside.ahead.is_done() {
@@ -127,8 +128,9 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
         }
         let mut paces = [Pace::new(&[], 1); 2];
         if let Some(next) = next {
-            let pairs: &[Pair] = next.pieces(&piece, NV).as_flattened().as_chunks().0;
-            let from = |part: usize| (pairs.len() * part) >> parts;
+            let pairs: &[Pair] = next.piece(&piece).as_flattened().as_chunks().0;
+            let part = part & ((1 << per_panel) - 1);
+            let from = |part: usize| (pairs.len() * part) >> per_panel;
             paces[0] = Pace::new(&pairs[from(part)..from(part + 1)], (LANES >> parts).max(1));
         }
         let mut copying = Copying::none();

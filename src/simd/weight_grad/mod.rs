@@ -8,7 +8,8 @@ use std::ops::Range;
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
 use self::tile::{AT_ONCE, Group, NODES, Room, SHORT, tile};
-use super::panels::{BLOCK, STRIP, WeightBlock, transpose_at};
+use super::panels::{BLOCK, STRIP, WeightBlock};
+use super::transpose::transpose_at;
 use crate::rows::{LANES, Rows};
 use crate::simd::{Claims, Registers, dispatch};
 
@@ -94,7 +95,7 @@ fn weight_grad_at<'a, S: Registers>(
         let block = WeightBlock { inputs: outputs, outputs: inputs, ..block.clone() };
         let few = &mut few[..block.panels() * LANES * block.inputs.len()];
         sum.strips(simd, block.panels(), Room { grads: few, ..room });
-        transpose_at(simd, &block, few, weights);
+        transpose_at(simd, &block, few, std::iter::once(weights));
         sum.shards.swap();
     } else {
         sum.strips(simd, block.panels(), room);
@@ -250,7 +251,7 @@ mod tests {
     use super::*;
     use crate::simd::panels::WeightLayout;
     use crate::simd::testing::levels;
-    use crate::simd::{dispatch_at, reference};
+    use crate::simd::{Slice, dispatch_at, reference};
 
     /// The tree as it is defined: the left part is the largest power of two below the whole.
     fn tree(leaves: &[f32]) -> f32 {
@@ -297,12 +298,11 @@ mod tests {
                 };
                 let shards =
                     InPieces { shards: shard_rows.len(), per_shard: pieces, piece: &piece };
-                let mut slices: [(&mut [f32], bool); 5] = [
-                    (&mut params, true),
-                    (&mut short, false),
-                    (&mut [], true),
-                    (&mut state, false),
-                    (&mut [], false),
+                let mut slices = [
+                    Slice::new(&mut params, true),
+                    Slice::new(&mut short, false),
+                    Slice::new(&mut [], true),
+                    Slice::new(&mut state, false),
                 ];
                 let mut claims = Claims::new(&mut slices);
                 dispatch_at!(level, simd =>

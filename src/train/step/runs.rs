@@ -149,12 +149,7 @@ impl Stepper {
             return Ok(0);
         }
         let run = Run { before: self.steps, count, input, size, ahead };
-        let net = Net {
-            layers: &model.layers,
-            plan: &self.plan,
-            units: &self.units,
-            transposed: &self.transposed,
-        };
+        let net = Net { layers: &model.layers, plan: &self.plan, units: &self.units };
         let [a, b, c] = &mut self.slots;
         let params = &mut model.params;
         let mut learned = Learned { params, transpose: &mut self.transpose, slots: [a, b, c] };

@@ -146,11 +146,12 @@ impl Member {
         let [a, b, c] = &mut self.slots;
         let part = Part {
             params: &mut self.params,
-            transpose: &mut self.transpose,
+            pieces: &mut [],
             slots: [a, b, c],
             grads: &mut self.grads,
             sizes: &mut [],
         };
+        let part = (part, &mut self.transpose[..]);
         let batch = batch(net, &self.block, &self.cut);
         timer.time(Phase::Update, || update_all(&batch, &step, net.units, part));
         let (rows, lr) = (input.rows.len(), input.lr);
@@ -223,7 +224,6 @@ fn batch<'a>(net: Net<'a>, block: &'a CachePadded<Block>, cut: &'a Cut) -> Batch
         plan: net.plan,
         blocks: std::slice::from_ref(block),
         cut,
-        transposed: net.transposed,
         shared: false,
     }
 }
