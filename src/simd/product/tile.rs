@@ -337,29 +337,46 @@ fn sixteen<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
 ) -> [[f32x16<S>; NV]; MR] {
     // Here, that the loop need not ask it of every row.
     assert!(rows.len() == MR && right.iter().all(|right| right.len() == LANES));
-    for t in 0..LANES / 2 {
-        if ASK >= PANELS
-            && let Some(pair) = pairs[0].get(t)
-        {
-            prefetch_pair(pair);
-        }
-        if ASK == ROWS
-            && S::WIDE
-            && let Some(pair) = pairs[1].get(t)
-        {
-            prefetch_pair(pair);
-        }
-        let mut lanes = [[f32x16::splat(simd, 0.0); 2]; NV];
-        for v in 0..NV {
-            lanes[v][0] = f32x16::load_array_ref(simd, &right[v][2 * t]);
-            lanes[v][1] = f32x16::load_array_ref(simd, &right[v][2 * t + 1]);
-        }
-        each_row::<MR>(
-            #[inline(always)]
-            |m| acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]),
-        );
-    }
+    each_turn::<S, MR>(
+        #[inline(always)]
+        |t| {
+            if ASK >= PANELS
+                && let Some(pair) = pairs[0].get(t)
+            {
+                prefetch_pair(pair);
+            }
+            if ASK == ROWS
+                && S::WIDE
+                && let Some(pair) = pairs[1].get(t)
+            {
+                prefetch_pair(pair);
+            }
+            let mut lanes = [[f32x16::splat(simd, 0.0); 2]; NV];
+            for v in 0..NV {
+                lanes[v][0] = f32x16::load_array_ref(simd, &right[v][2 * t]);
+                lanes[v][1] = f32x16::load_array_ref(simd, &right[v][2 * t + 1]);
+            }
+            each_row::<MR>(
+                #[inline(always)]
+                |m| acc[m] = steps(simd, &[rows[m][2 * t], rows[m][2 * t + 1]], &lanes, acc[m]),
+            );
+        },
+    );
     acc
+}
+
+/// Calls `f` with each turn of two indices. Written out for AVX2: on Zen 1 forward products ran at 0.925 of the peak
+/// instead of 0.89 (64x784x128), 0.93 instead of 0.92 (64x512x512) and 0.91 instead of 0.88 (64x2048x2048). With
+/// AVX-512 whole epochs of 8-64-64-4 trained at 0.97 of the speed (Zen 4).
+#[inline(always)]
+fn each_turn<S: Registers, const MR: usize>(mut f: impl FnMut(usize)) {
+    if const { MR == 6 && !S::WIDE && !S::EMULATED } {
+        (f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7));
+    } else {
+        for t in 0..LANES / 2 {
+            f(t);
+        }
+    }
 }
 
 /// The same of fewer than 16 indices, one at a time.
