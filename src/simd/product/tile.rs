@@ -371,7 +371,14 @@ fn sixteen<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
 #[inline(always)]
 fn each_turn<S: Registers, const MR: usize>(mut f: impl FnMut(usize)) {
     if const { MR == 6 && !S::WIDE && !S::EMULATED } {
-        (f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7));
+        f(0);
+        f(1);
+        f(2);
+        f(3);
+        f(4);
+        f(5);
+        f(6);
+        f(7);
     } else {
         for t in 0..LANES / 2 {
             f(t);
