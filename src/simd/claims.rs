@@ -22,11 +22,11 @@ const BURST: usize = 4;
 /// when a line took 200 ns from one core to the other instead of 50.
 #[derive(Debug)]
 pub(crate) struct Claims<'a> {
-    slices: std::slice::IterMut<'a, Slice<'a>>,
+    slices: std::slice::IterMut<'a, Claim<'a>>,
     /// What is not yet written of the slice before the one at hand.
-    before: Slice<'a>,
+    before: Claim<'a>,
     /// The slice at hand.
-    now: Slice<'a>,
+    now: Claim<'a>,
     /// How many of its pairs were asked for, and how many of those written.
     asked: usize,
     written: usize,
@@ -35,15 +35,15 @@ pub(crate) struct Claims<'a> {
     left: usize,
 }
 
-/// Values that an update will read and write.
+/// One slice of such values.
 #[derive(Debug, Default)]
-pub(crate) struct Slice<'a> {
+pub(crate) struct Claim<'a> {
     pairs: &'a mut [Pair],
     /// Whether other cores hold them.
     shared: bool,
 }
 
-impl<'a> Slice<'a> {
+impl<'a> Claim<'a> {
     /// Some values, and whether other cores hold them.
     pub fn new(values: &'a mut [f32], shared: bool) -> Self {
         Self { pairs: values.as_chunks_mut().0, shared }
@@ -62,11 +62,11 @@ impl<'a> Slice<'a> {
 
 impl<'a> Claims<'a> {
     /// Some slices, one after the other.
-    pub fn new(slices: &'a mut [Slice<'a>]) -> Self {
+    pub fn new(slices: &'a mut [Claim<'a>]) -> Self {
         Self {
             slices: slices.iter_mut(),
-            before: Slice::default(),
-            now: Slice::default(),
+            before: Claim::default(),
+            now: Claim::default(),
             asked: 0,
             written: 0,
             at_once: 0,
@@ -179,9 +179,9 @@ mod tests {
             let mut slices = [values.clone(), values[..70].to_vec(), vec![1.0], vec![]];
             let mut pieces =
                 [&values[..500], &values[500..1020], &values[1020..1100]].map(<[_]>::to_vec);
-            let mut claimed: Vec<Slice> =
-                slices.iter_mut().enumerate().map(|(s, slice)| Slice::new(slice, s == 0)).collect();
-            claimed.extend(pieces.iter_mut().map(|piece| Slice::new(piece, true)));
+            let mut claimed: Vec<Claim> =
+                slices.iter_mut().enumerate().map(|(s, slice)| Claim::new(slice, s == 0)).collect();
+            claimed.extend(pieces.iter_mut().map(|piece| Claim::new(piece, true)));
             let mut claims = Claims::new(&mut claimed);
             let most = claims.per_tile(tiles);
             for _ in 0..tiles {
@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn pairs_are_written_long_after_they_were_asked_for_also_where_slices_are_short() {
         let mut slices = vec![[0.0; 512]; 12];
-        let mut slices: Vec<Slice> =
-            slices.iter_mut().map(|slice| Slice::new(slice, true)).collect();
+        let mut slices: Vec<Claim> =
+            slices.iter_mut().map(|slice| Claim::new(slice, true)).collect();
         let mut claims = Claims::new(&mut slices);
         claims.begin(claims.per_tile(1), 12 * 16);
         let mut written = 0;

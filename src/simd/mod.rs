@@ -23,7 +23,7 @@ pub(crate) mod weight_grad;
 
 pub(crate) use add::add_and_take;
 pub(crate) use ahead::Ahead;
-pub(crate) use claims::{Claims, Slice};
+pub(crate) use claims::{Claim, Claims};
 pub(crate) use fma::Fma;
 pub(crate) use gather::{copy_rest, copy_rows};
 pub(crate) use lanes::{LaneRow, load, max16, sum16};

@@ -8,8 +8,8 @@ use fearless_simd::{Simd, SimdBase, f32x16};
 
 use super::dispatch;
 use super::panels::{BLOCK, Operand, STRIP, WeightBlock, WeightLayout};
-use super::product::DEPTH;
-use crate::rows::{LANES, padded};
+use super::product::{DEPTH, evenly};
+use crate::rows::LANES;
 
 /// Most pieces of the transpose that a block of weights owns.
 pub(crate) const MOST_PIECES: usize = BLOCK / LANES;
@@ -17,9 +17,8 @@ pub(crate) const MOST_PIECES: usize = BLOCK / LANES;
 /// Outputs up to which panels follow each other without a gap.
 const NARROW: usize = 2 * STRIP;
 
-/// The lines of one way of a first cache, and those of a block's piece of a panel.
+/// The lines of one way of a first cache.
 const WAY: usize = 64;
-const PIECE: usize = STRIP;
 
 impl WeightLayout {
     /// Lines from one panel of the transpose to the next: a piece and one more beyond whole ways. The pieces of a block
@@ -27,7 +26,7 @@ impl WeightLayout {
     fn apart(self) -> usize {
         match self.outputs {
             narrow @ ..=NARROW => narrow,
-            wide => (wide - PIECE - 1).next_multiple_of(WAY) + PIECE + 1,
+            wide => (wide - STRIP - 1).next_multiple_of(WAY) + STRIP + 1,
         }
     }
 
@@ -50,7 +49,7 @@ impl WeightLayout {
     pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
         let piece = match self.outputs {
             all @ ..=DEPTH => all,
-            more => padded(more.div_ceil(more.div_ceil(DEPTH))),
+            more => evenly(more, more.div_ceil(DEPTH), LANES),
         };
         Operand::in_whole_panels(transpose, (self.outputs, self.inputs), piece, self.apart())
     }
@@ -209,7 +208,7 @@ mod tests {
             let apart = WeightLayout { inputs: 240, outputs }.apart();
             let mut lines = [0; WAY];
             for piece in 0..MOST_PIECES {
-                (0..PIECE).for_each(|line| lines[(piece * apart + line) % WAY] += 1);
+                (0..STRIP).for_each(|line| lines[(piece * apart + line) % WAY] += 1);
             }
             assert!(lines.iter().all(|&lines| lines <= 8), "{outputs}: {lines:?}");
         }

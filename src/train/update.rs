@@ -18,7 +18,7 @@ use crate::optim::{Step, sum_of_squares};
 use crate::simd::panels::WeightBlock;
 use crate::simd::transpose::{MOST_PIECES, transpose_block};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
-use crate::simd::{Claims, Slice, dispatch, largest};
+use crate::simd::{Claim, Claims, dispatch, largest};
 
 /// A contiguous range of parameters whose gradient one worker computes and applies.
 #[derive(Debug, Clone)]
@@ -325,14 +325,14 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
             // Every core has just read all parameters, the state is this one's own. All units are dense
             // here, and no gradient of theirs reads parameters.
             debug_assert!(unit.is_dense());
-            let mut slices: [Slice; 4 + MOST_PIECES] = Default::default();
+            let mut slices: [Claim; 4 + MOST_PIECES] = Default::default();
             let [params, a, b, c, pieces @ ..] = &mut slices;
-            *params = Slice::new(part.params, batch.shared);
+            *params = Claim::new(part.params, batch.shared);
             for (slice, state) in [a, b, c].into_iter().zip(&mut part.slots) {
-                *slice = Slice::new(state, false);
+                *slice = Claim::new(state, false);
             }
             for (slice, piece) in pieces.iter_mut().zip(&mut *part.pieces) {
-                *slice = Slice::new(piece, batch.shared);
+                *slice = Claim::new(piece, batch.shared);
             }
             let mut claims = Claims::new(&mut slices);
             batch.gradient(unit, &[], &mut claims, (scratch, grads));

@@ -87,7 +87,7 @@ fn product_at<S: Registers>(
 }
 
 /// The length of each of `parts` parts of `len`, a multiple of `unit`, the last one shorter.
-fn evenly(len: usize, parts: usize, unit: usize) -> usize {
+pub(crate) fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
 }
 

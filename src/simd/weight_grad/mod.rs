@@ -251,7 +251,7 @@ mod tests {
     use super::*;
     use crate::simd::panels::WeightLayout;
     use crate::simd::testing::levels;
-    use crate::simd::{Slice, dispatch_at, reference};
+    use crate::simd::{Claim, dispatch_at, reference};
 
     /// The tree as it is defined: the left part is the largest power of two below the whole.
     fn tree(leaves: &[f32]) -> f32 {
@@ -299,10 +299,10 @@ mod tests {
                 let shards =
                     InPieces { shards: shard_rows.len(), per_shard: pieces, piece: &piece };
                 let mut slices = [
-                    Slice::new(&mut params, true),
-                    Slice::new(&mut short, false),
-                    Slice::new(&mut [], true),
-                    Slice::new(&mut state, false),
+                    Claim::new(&mut params, true),
+                    Claim::new(&mut short, false),
+                    Claim::new(&mut [], true),
+                    Claim::new(&mut state, false),
                 ];
                 let mut claims = Claims::new(&mut slices);
                 dispatch_at!(level, simd =>
