@@ -3,6 +3,7 @@
 mod input;
 mod phases;
 mod runs;
+mod second_half;
 mod timer;
 mod trial;
 
@@ -13,8 +14,6 @@ pub(crate) use timer::{Timer, Untimed};
 pub(super) use trial::IN_DOUBT;
 use trial::Trial;
 
-use std::mem::take;
-
 use crossbeam::utils::CachePadded;
 
 use super::block::{Block, Pass};
@@ -22,10 +21,7 @@ use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
-use super::update::{
-    Batch, Part, Size, Unit, each, fused, gradient_only, runs, share_out, units, update_all,
-    update_only,
-};
+use super::update::{Batch, Size, Unit, runs, units};
 use crate::aligned::Aligned;
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
@@ -321,98 +317,6 @@ impl Stepper {
             size < f64::from(f32::MAX) / 2.0
         })
     }
-
-    /// Sums the gradients and makes the optimizer's step; returns their sum of squares if that was
-    /// asked for.
-    fn update(
-        &mut self,
-        model: &mut Sequential,
-        input: &StepInput,
-        in_memory: bool,
-        timer: &impl Timer,
-    ) -> Result<Option<f64>, NotFinite> {
-        let size = self.size(input.clip);
-        let number = self.steps + 1;
-        let SecondHalf { units, batch, mut part, transpose, room, share } =
-            self.second_half(model, in_memory);
-        let mut sum = None;
-        if in_memory {
-            let f = |unit: &Unit, part: Part| {
-                timer.time(Phase::Reduce, || gradient_only(&batch, unit, part, size));
-            };
-            each(units, part.reborrow(), share, &f);
-            sum = Some(part.sizes.iter().sum::<f64>()).filter(|sum| sum.is_finite());
-            sum.ok_or(NotFinite("a gradient"))?;
-        }
-        let squares = sum.filter(|_| size == Size::Squares);
-        let grad = input.clip.scale(squares.unwrap_or(0.0));
-        let step = input.optimizer.prepare(number, input.lr, grad);
-        if in_memory && share.1.workers == 1 {
-            timer.time(Phase::Update, || update_all(&batch, &step, units, (part, transpose)));
-            return Ok(squares);
-        }
-        let mut pieces = take(room);
-        share_out(&batch, units, transpose, &mut pieces);
-        let part = Part { pieces: &mut pieces, ..part };
-        if in_memory {
-            let f = |unit: &Unit, part: Part| {
-                timer.time(Phase::Update, || update_only(&step, unit, part));
-            };
-            each(units, part, share, &f);
-        } else {
-            each(units, part, share, &|unit, part| fused(&batch, &step, unit, part, timer));
-        }
-        *room = emptied(pieces);
-        Ok(squares)
-    }
-
-    /// Room for gradients is there where they go through memory.
-    fn second_half<'a>(&'a mut self, model: &'a mut Sequential, in_memory: bool) -> SecondHalf<'a> {
-        let fork = self.fork();
-        let share = (self.grain(fork.workers), fork);
-        if in_memory {
-            self.grads.grow(model.params.len());
-        }
-        let [a, b, c] = &mut self.slots;
-        SecondHalf {
-            units: &self.units,
-            batch: Batch {
-                layers: &model.layers,
-                plan: &self.plan,
-                blocks: &self.blocks,
-                cut: &self.cut,
-                shared: fork.workers > 1,
-            },
-            part: Part {
-                params: &mut model.params,
-                pieces: &mut [],
-                slots: [a, b, c],
-                grads: if in_memory { &mut self.grads[..] } else { &mut [] },
-                sizes: &mut self.sizes,
-            },
-            transpose: &mut self.transpose,
-            room: &mut self.pieces,
-            share,
-        }
-    }
-}
-
-/// What the second half of a step works on, and how that is shared out.
-struct SecondHalf<'a> {
-    units: &'a [Unit],
-    batch: Batch<'a>,
-    part: Part<'a, 'a>,
-    transpose: &'a mut [f32],
-    /// Room for the pieces of the transpose.
-    room: &'a mut Vec<&'static mut [f32]>,
-    share: (usize, Fork),
-}
-
-/// The same vector without its pieces, so that there is room for those of the next step. `collect` reuses a vector's
-/// memory where it can, which the test of allocations sees.
-fn emptied(mut pieces: Vec<&mut [f32]>) -> Vec<&'static mut [f32]> {
-    pieces.clear();
-    pieces.into_iter().map(|_| Default::default()).collect()
 }
 
 /// Sets the values of a state buffer but not its padding, which stays zero.
