@@ -1,12 +1,11 @@
 //! Each function with its derivative beside it, on sixteen lanes.
 
-use fearless_simd::{Level, Simd, f32x16, prelude::*};
+use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::walk::{Function, One, Pass, each};
 use super::{Activation, softmax};
 use crate::rows::RowsMut;
-use crate::simd::Fma;
-use crate::simd::{self, Registers, dispatch_at};
+use crate::simd::{self, Fma, Registers, dispatch_at};
 
 /// Does a pass over `out`: outputs in the forward passes, gradients in the backward one.
 pub(super) fn run(level: Level, activation: Activation, pass: Pass<'_>, out: RowsMut<'_>) {
@@ -169,7 +168,7 @@ fn softplus<S: Registers>(simd: S, pass: Pass<'_>, out: RowsMut<'_>) {
 
 struct Sigmoid;
 
-impl<S: Simd> Function<S> for Sigmoid {
+impl<S: Registers> Function<S> for Sigmoid {
     #[inline(always)]
     fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
         simd::sigmoid(simd, x)
@@ -178,7 +177,7 @@ impl<S: Simd> Function<S> for Sigmoid {
 
 struct Tanh;
 
-impl<S: Simd> Function<S> for Tanh {
+impl<S: Registers> Function<S> for Tanh {
     #[inline(always)]
     fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
         simd::tanh(simd, x)
@@ -187,7 +186,7 @@ impl<S: Simd> Function<S> for Tanh {
 
 struct Silu;
 
-impl<S: Simd> Function<S> for Silu {
+impl<S: Registers> Function<S> for Silu {
     #[inline(always)]
     fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
         let mut y = simd::sigmoid(simd, x);

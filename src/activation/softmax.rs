@@ -1,15 +1,14 @@
 //! Softmax and its derivative, row by row.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use super::walk::Pass;
 use crate::rows::{Rows, RowsMut};
-use crate::simd::Fma;
-use crate::simd::{LaneRow, exp_nonpositive, max16, sum16};
+use crate::simd::{Fma, LaneRow, Registers, exp_nonpositive, max16, sum16};
 
 /// Does a pass over `out`, as the functions of single elements do.
 #[inline(always)]
-pub(super) fn run<S: Simd>(simd: S, pass: Pass<'_>, mut out: RowsMut<'_>) {
+pub(super) fn run<S: Registers>(simd: S, pass: Pass<'_>, mut out: RowsMut<'_>) {
     match pass {
         Pass::InPlace => softmax(simd, out),
         Pass::Forward { x } => {
@@ -24,7 +23,7 @@ pub(super) fn run<S: Simd>(simd: S, pass: Pass<'_>, mut out: RowsMut<'_>) {
 
 /// Row by row, with the row's maximum taken off first; padding becomes 0.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, mut y: RowsMut<'_>) {
+fn softmax<S: Registers>(simd: S, mut y: RowsMut<'_>) {
     let (row, panels) = (LaneRow::new(simd, y.cols), y.panels());
     for r in 0..y.rows {
         let mut max = f32x16::splat(simd, f32::NEG_INFINITY);
@@ -52,7 +51,7 @@ fn softmax<S: Simd>(simd: S, mut y: RowsMut<'_>) {
 
 /// dx_c = y_c (dy_c - Σ_k y_k dy_k); padding of `y` is 0, as [`softmax`] leaves it.
 #[inline(always)]
-fn softmax_backward<S: Simd>(simd: S, y: Rows<'_>, mut dy: RowsMut<'_>) {
+fn softmax_backward<S: Registers>(simd: S, y: Rows<'_>, mut dy: RowsMut<'_>) {
     for r in 0..y.rows {
         let mut sum = f32x16::splat(simd, 0.0);
         for p in 0..y.panels() {

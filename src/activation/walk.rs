@@ -1,9 +1,9 @@
 //! The way over panels of a function of single elements.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use crate::rows::{LANES, Rows, RowsMut};
-use crate::simd::Registers;
+use crate::simd::{Registers, apart};
 
 /// What to do with the rows at hand.
 pub(super) enum Pass<'a> {
@@ -17,14 +17,14 @@ pub(super) enum Pass<'a> {
 }
 
 /// A function of single elements, of some vectors at once.
-pub(super) trait Function<S: Simd> {
+pub(super) trait Function<S: Registers> {
     fn of<const N: usize>(&self, simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N];
 }
 
 /// One vector after the other.
 pub(super) struct One<F>(pub F);
 
-impl<S: Simd, F: Fn(f32x16<S>) -> f32x16<S>> Function<S> for One<F> {
+impl<S: Registers, F: Fn(f32x16<S>) -> f32x16<S>> Function<S> for One<F> {
     #[inline(always)]
     fn of<const N: usize>(&self, _simd: S, mut x: [f32x16<S>; N]) -> [f32x16<S>; N] {
         for x in &mut x {
@@ -79,7 +79,7 @@ fn forward<S: Registers>(simd: S, f: impl Function<S>, x: Option<Rows<'_>>, mut 
 /// The rows of every panel from `first` on, N at a time as far as they go; returns where they end. A
 /// function of its own for each N: one frame, which stays small without optimization too.
 #[inline(always)]
-fn vectors<S: Simd, F: Function<S>, const N: usize>(
+fn vectors<S: Registers, F: Function<S>, const N: usize>(
     simd: S,
     f: &F,
     x: &Option<Rows<'_>>,
@@ -118,19 +118,21 @@ fn vectors<S: Simd, F: Function<S>, const N: usize>(
 
 /// The function of N vectors.
 #[inline(always)]
-fn apply<S: Simd, const N: usize>(
+fn apply<S: Registers, const N: usize>(
     simd: S,
     f: &impl Function<S>,
     x: &[[f32; LANES]; N],
 ) -> [[f32; LANES]; N] {
-    let mut v = [f32x16::splat(simd, 0.0); N];
-    for i in 0..N {
-        v[i] = f32x16::load_array_ref(simd, &x[i]);
-    }
-    let v = f.of(simd, v);
-    let mut y = [[0.0; LANES]; N];
-    for i in 0..N {
-        v[i].store_array(&mut y[i]);
-    }
-    y
+    apart!(simd => {
+        let mut v = [f32x16::splat(simd, 0.0); N];
+        for i in 0..N {
+            v[i] = f32x16::load_array_ref(simd, &x[i]);
+        }
+        let v = f.of(simd, v);
+        let mut y = [[0.0; LANES]; N];
+        for i in 0..N {
+            v[i].store_array(&mut y[i]);
+        }
+        y
+    })
 }

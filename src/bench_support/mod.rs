@@ -6,7 +6,7 @@ mod workload;
 
 use std::hint::black_box;
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{SimdBase, f32x16};
 
 use crate::Activation;
 use crate::aligned::Aligned;
@@ -16,7 +16,7 @@ use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Ends, Finish, Start, product};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
-use crate::simd::{self, dispatch};
+use crate::simd::{self, Registers, dispatch};
 use crate::simd::{Ahead, Claims, Fma};
 pub use crate::train::{Phase, PhaseClock, block_rows, shards};
 pub use timing::{Gauge, median, share_of_peak, testing};
@@ -180,7 +180,7 @@ impl Elementwise {
 }
 
 #[inline(always)]
-fn exp<S: Simd>(simd: S, x: &[f32], y: &mut [f32]) {
+fn exp<S: Registers>(simd: S, x: &[f32], y: &mut [f32]) {
     for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks_mut::<LANES>().0) {
         let [e] = simd::exp_nonpositive(simd, [f32x16::load_array_ref(simd, x)]);
         e.store_array(y);
@@ -195,12 +195,12 @@ pub fn fma_peak(rounds: usize) -> f64 {
 
 /// As many chains as hide the latency and stay in registers: 32 of 16 lanes, or 16 of 8.
 #[inline(always)]
-fn wide_registers<S: Simd>(_: S) -> bool {
+fn wide_registers<S: Registers>(_: S) -> bool {
     <S::f32s as SimdBase<S>>::LEN == 16
 }
 
 #[inline(always)]
-fn chains<S: Simd, const CHAINS: usize>(simd: S, rounds: usize) -> f64 {
+fn chains<S: Registers, const CHAINS: usize>(simd: S, rounds: usize) -> f64 {
     let start: [[f32; 16]; CHAINS] =
         black_box(std::array::from_fn(|c| std::array::from_fn(|lane| (c * 16 + lane) as f32)));
     let mut acc = start.map(|start| f32x16::load_array(simd, start));

@@ -1,10 +1,9 @@
 //! Layer normalisation over the features of a row.
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{SimdBase, f32x16};
 
 use crate::rows::{LANES, Rows, RowsMut, padded};
-use crate::simd::Fma;
-use crate::simd::{LaneRow, dispatch, load, sum16};
+use crate::simd::{Fma, LaneRow, Registers, dispatch, load, sum16};
 use crate::{Error, Result};
 
 /// Normalises each row to mean 0 and variance 1, then scales and shifts each feature.
@@ -74,7 +73,7 @@ pub(crate) fn param_grads(x: Rows, kept: &[f32], dy: Rows, grads: &mut [f32]) {
 
 /// Mean and 1/sqrt(var + eps) of row `r`, in two passes: 16 lanes, then the fixed tree.
 #[inline(always)]
-fn moments<S: Simd>(simd: S, x: Rows, r: usize, eps: f32) -> [f32; 2] {
+fn moments<S: Registers>(simd: S, x: Rows, r: usize, eps: f32) -> [f32; 2] {
     let (row, n) = (LaneRow::new(simd, x.cols), x.cols as f32);
     let mut sum = f32x16::splat(simd, 0.0);
     for p in 0..row.panels {
@@ -90,7 +89,7 @@ fn moments<S: Simd>(simd: S, x: Rows, r: usize, eps: f32) -> [f32; 2] {
 }
 
 #[inline(always)]
-fn scale<S: Simd>(
+fn scale<S: Registers>(
     simd: S,
     (x, r): (Rows, usize),
     (w, b): (&[f32], &[f32]),
@@ -106,7 +105,7 @@ fn scale<S: Simd>(
 
 /// The padding of w and dy is zero.
 #[inline(always)]
-fn backward_row<S: Simd>(
+fn backward_row<S: Registers>(
     simd: S,
     (x, r): (Rows, usize),
     w: &[f32],

@@ -1,11 +1,10 @@
 //! Cross-entropy of independent yes-or-no outputs.
 
-use fearless_simd::{Level, Simd, f32x16, prelude::*};
+use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
 use crate::rows::LANES;
-use crate::simd::Fma;
-use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln_1p_unit, load, sum16};
+use crate::simd::{Fma, LaneRow, Registers, dispatch_at, exp_nonpositive, ln_1p_unit, load, sum16};
 
 /// Measures the mean over rows and outputs of -w t ln σ(z) - (1 - t) ln(1 - σ(z)), with the weight
 /// w of the positive targets (1 unless given). Computed from logits, without overflow, whether the
@@ -53,7 +52,7 @@ impl BinaryCrossEntropy {
 /// A panel's losses and derivatives. With e = exp(-|z|) and L = ln(1 + e):
 /// -ln σ(z) = max(-z, 0) + L and -ln σ(-z) = max(z, 0) + L, neither of which cancels.
 #[inline(always)]
-fn panel<S: Simd>(
+fn panel<S: Registers>(
     simd: S,
     z: f32x16<S>,
     t: f32x16<S>,
@@ -74,7 +73,11 @@ fn panel<S: Simd>(
 
 /// Runs over the block's rows; a row is right if every output is on its target's side.
 #[inline(always)]
-fn each<S: Simd>(simd: S, mut block: LossRows<'_>, weight: impl Fn(usize) -> f32x16<S>) -> usize {
+fn each<S: Registers>(
+    simd: S,
+    mut block: LossRows<'_>,
+    weight: impl Fn(usize) -> f32x16<S>,
+) -> usize {
     let cols = block.logits.cols;
     let row = LaneRow::new(simd, cols);
     let scale = block.scale / cols as f32;

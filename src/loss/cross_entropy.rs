@@ -1,11 +1,12 @@
 //! Cross-entropy of one class out of several, softmax included.
 
-use fearless_simd::{Level, Simd, f32x16, prelude::*};
+use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows, narrow};
 use crate::rows::{LANES, Rows};
-use crate::simd::Fma;
-use crate::simd::{LaneRow, dispatch_at, exp_nonpositive, ln, load, max16, sum16};
+use crate::simd::{
+    Fma, LaneRow, Registers, apart, dispatch_at, exp_nonpositive, ln, load, max16, sum16,
+};
 
 /// Measures -Σ_c w_c t_c ln p_c with p = softmax(z), as a mean over rows. Computed from logits,
 /// without overflow, whether the model ends in a softmax or not.
@@ -92,7 +93,7 @@ impl CrossEntropy {
 
 /// The class weights of panel `p`.
 #[inline(always)]
-fn weight<S: Simd>(simd: S, weights: Option<&[f32]>, p: usize) -> f32x16<S> {
+fn weight<S: Registers>(simd: S, weights: Option<&[f32]>, p: usize) -> f32x16<S> {
     match weights {
         Some(weights) => load(simd, weights, p * LANES, 0.0),
         None => f32x16::splat(simd, 1.0),
@@ -101,27 +102,30 @@ fn weight<S: Simd>(simd: S, weights: Option<&[f32]>, p: usize) -> f32x16<S> {
 
 /// Row `r`'s largest value.
 #[inline(always)]
-fn largest<S: Simd>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> f32 {
-    let mut max = f32x16::splat(simd, f32::NEG_INFINITY);
-    for p in 0..row.panels {
-        let z = f32x16::load_array_ref(simd, rows.lanes(r, p));
-        let z = row.keep(p, z, f32::NEG_INFINITY);
-        max = z.simd_gt(max).select(z, max);
-    }
-    max16(simd, max)
+fn largest<S: Registers>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> f32 {
+    apart!(simd => {
+        let mut max = f32x16::splat(simd, f32::NEG_INFINITY);
+        for p in 0..row.panels {
+            let z = f32x16::load_array_ref(simd, rows.lanes(r, p));
+            let z = row.keep(p, z, f32::NEG_INFINITY);
+            max = z.simd_gt(max).select(z, max);
+        }
+        max16(simd, max)
+    })
 }
 
 /// The first column of panel `p` whose lane is 0, if none was found before.
 #[inline(always)]
-fn first_zero<S: Simd>(found: usize, p: usize, d: f32x16<S>) -> usize {
-    let zeros = d.simd_eq(0.0).to_bitmask();
+fn first_zero<S: Registers>(found: usize, p: usize, d: f32x16<S>) -> usize {
+    let simd = d.token();
+    let zeros = apart!(simd => d.simd_eq(0.0).to_bitmask());
     let here = p * LANES + zeros.trailing_zeros() as usize;
     if found == usize::MAX && zeros != 0 { here } else { found }
 }
 
 /// The first column that holds row `r`'s largest value.
 #[inline(always)]
-fn argmax<S: Simd>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> usize {
+fn argmax<S: Registers>(simd: S, row: &LaneRow<S>, rows: Rows<'_>, r: usize) -> usize {
     let max = largest(simd, row, rows, r);
     let mut found = usize::MAX;
     for p in 0..row.panels {
@@ -137,7 +141,7 @@ const FAR_BELOW: f32 = -1000.0;
 /// Classes without smoothing: loss w (ln Σ exp(z - m) - (z_t - m)), gradient w (p - one-hot). The
 /// exponentials wait in the gradient's row; the logarithms are taken for sixteen rows at a time.
 #[inline(always)]
-pub(super) fn one_hot<S: Simd>(
+pub(super) fn one_hot<S: Registers>(
     simd: S,
     mut block: LossRows<'_>,
     classes: &[u32],
@@ -188,7 +192,7 @@ pub(super) fn one_hot<S: Simd>(
 /// Any targets: with v = `target(row, r, p)` and V their sum, loss V ln Σ exp(z - m) - Σ v (z - m),
 /// gradient V p - v. `label` is the class that row `r` counts for.
 #[inline(always)]
-fn soft<S: Simd>(
+fn soft<S: Registers>(
     simd: S,
     mut block: LossRows<'_>,
     target: impl Fn(&LaneRow<S>, usize, usize) -> f32x16<S>,

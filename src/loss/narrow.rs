@@ -4,19 +4,18 @@
 //! sixteen; turned over, all are used, and no maximum or sum runs across lanes. The arithmetic is
 //! that of [`super::cross_entropy`], sums in the same tree, so the bits are the same.
 
-use fearless_simd::{Simd, f32x8, f32x16, prelude::*};
+use fearless_simd::{f32x8, f32x16, prelude::*};
 
 use super::LossRows;
 use crate::rows::LANES;
-use crate::simd::Fma;
-use crate::simd::{exp_nonpositive, ln};
+use crate::simd::{Fma, Registers, apart, exp_nonpositive, ln};
 
 /// The most classes for which this is faster, measured on AVX-512; on AVX2 it is up to sixteen.
 pub(super) const MOST_CLASSES: usize = 8;
 
 /// Classes without smoothing, as `one_hot` of the wide kernel.
 #[inline(always)]
-pub(super) fn one_hot<S: Simd>(
+pub(super) fn one_hot<S: Registers>(
     simd: S,
     mut block: LossRows<'_>,
     classes: &[u32],
@@ -63,7 +62,7 @@ pub(super) fn one_hot<S: Simd>(
 /// The first eight columns of sixteen rows; zeros for rows that are not there. In registers, for a
 /// vector that is read back from sixteen single stores waits for all of them.
 #[inline(always)]
-fn columns<S: Simd>(simd: S, rows: &[[f32; LANES]]) -> [f32x16<S>; MOST_CLASSES] {
+fn columns<S: Registers>(simd: S, rows: &[[f32; LANES]]) -> [f32x16<S>; MOST_CLASSES] {
     let row = |i: usize| match rows.get(i) {
         Some(row) => f32x16::load_array_ref(simd, row),
         None => f32x16::splat(simd, 0.0),
@@ -77,19 +76,22 @@ fn columns<S: Simd>(simd: S, rows: &[[f32; LANES]]) -> [f32x16<S>; MOST_CLASSES]
 
 /// Interleaves vector i and vector i + 4 into vectors 2i and 2i + 1.
 #[inline(always)]
-fn interleaved<S: Simd>(v: [f32x16<S>; MOST_CLASSES]) -> [f32x16<S>; MOST_CLASSES] {
-    let mut out = v;
-    for i in 0..MOST_CLASSES / 2 {
-        out[2 * i] = v[i].zip_low(v[i + 4]);
-        out[2 * i + 1] = v[i].zip_high(v[i + 4]);
-    }
-    out
+fn interleaved<S: Registers>(v: [f32x16<S>; MOST_CLASSES]) -> [f32x16<S>; MOST_CLASSES] {
+    let simd = v[0].token();
+    apart!(simd => {
+        let mut out = v;
+        for i in 0..MOST_CLASSES / 2 {
+            out[2 * i] = v[i].zip_low(v[i + 4]);
+            out[2 * i + 1] = v[i].zip_high(v[i + 4]);
+        }
+        out
+    })
 }
 
 /// Turns logits into exp(z - m); returns their sums, z - m of the rows' own classes, and a bit for
 /// each row whose first maximum is its own class.
 #[inline(always)]
-fn exponentials<S: Simd>(
+fn exponentials<S: Registers>(
     simd: S,
     z: &mut [[f32; LANES]],
     class: f32x16<S>,
@@ -120,7 +122,7 @@ fn exponentials<S: Simd>(
 
 /// Turns exponentials into gradients, share e - scale one-hot; zeros beyond the last class.
 #[inline(always)]
-fn gradients<S: Simd>(
+fn gradients<S: Registers>(
     simd: S,
     z: &[[f32; LANES]],
     class: f32x16<S>,
@@ -138,7 +140,11 @@ fn gradients<S: Simd>(
 
 /// Writes eight columns of sixteen rows as rows, as many as there are.
 #[inline(always)]
-fn store_rows<S: Simd>(simd: S, columns: [f32x16<S>; MOST_CLASSES], rows: &mut [[f32; LANES]]) {
+fn store_rows<S: Registers>(
+    simd: S,
+    columns: [f32x16<S>; MOST_CLASSES],
+    rows: &mut [[f32; LANES]],
+) {
     let pairs = (0..3).fold(columns, |v, _| interleaved(v));
     let zero = f32x8::splat(simd, 0.0);
     for (pair, rows) in pairs.into_iter().zip(rows.chunks_mut(2)) {

@@ -1,10 +1,10 @@
 //! Losses of a difference: squared, absolute, and Huber's, which is both.
 
-use fearless_simd::{Level, Simd, f32x16, prelude::*};
+use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
 use crate::rows::Rows;
-use crate::simd::{LaneRow, dispatch_at, sum16};
+use crate::simd::{LaneRow, Registers, dispatch_at, sum16};
 
 /// Measures the mean of (y - t)² over rows and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
@@ -76,14 +76,14 @@ impl Huber {
 
 /// `d` where it is within `limit` of zero, else the limit on its side.
 #[inline(always)]
-fn clamp<S: Simd>(simd: S, d: f32x16<S>, limit: f32) -> f32x16<S> {
+fn clamp<S: Registers>(simd: S, d: f32x16<S>, limit: f32) -> f32x16<S> {
     let d = d.simd_gt(limit).select(f32x16::splat(simd, limit), d);
     d.simd_lt(-limit).select(f32x16::splat(simd, -limit), d)
 }
 
 /// Runs over the block's rows; `f` gives the loss and its derivative of a difference.
 #[inline(always)]
-fn each<S: Simd>(
+fn each<S: Registers>(
     simd: S,
     mut block: LossRows<'_>,
     f: impl Fn(f32x16<S>) -> (f32x16<S>, f32x16<S>),

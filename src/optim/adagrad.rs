@@ -1,12 +1,11 @@
 //! Adagrad.
 
-use fearless_simd::Simd;
 use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
-use crate::simd::{Fma, quotient};
+use crate::simd::{Fma, Registers, quotient};
 
 /// Divides the gradient by the root of the sum of all its squares so far.
 ///
@@ -104,7 +103,7 @@ pub(super) struct AdagradStep {
 
 impl Rule<1> for AdagradStep {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,

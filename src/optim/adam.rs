@@ -1,13 +1,12 @@
 //! Adam, and the update that it shares with AdamW.
 
-use fearless_simd::Simd;
 use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::step::powers;
 use super::sweep::Rule;
-use crate::simd::{Fma, quotient};
+use crate::simd::{Fma, Registers, quotient};
 
 /// Divides a running mean of the gradient by a running root mean square of it.
 ///
@@ -134,7 +133,7 @@ pub(super) struct Decaying<const DECAYS: bool>(pub AdamStep);
 
 impl<const DECAYS: bool> Rule<2> for Decaying<DECAYS> {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         mut p: f32x16<S>,

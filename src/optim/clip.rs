@@ -1,10 +1,10 @@
 //! Clipping of gradients.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, f32x16, f64x8};
+use fearless_simd::{f32x16, f64x8};
 
 use crate::rows::LANES;
-use crate::simd::dispatch;
+use crate::simd::{Registers, dispatch};
 use crate::{Error, Result};
 
 /// Limits gradients before they reach the optimizer.
@@ -80,7 +80,7 @@ pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
 /// The square of an f32 is exact in f64, so a fused multiply-add and a separate one agree, and the
 /// fallback may take the cheap one.
 #[inline(always)]
-fn squares<S: Simd>(simd: S, values: &[f32]) -> f64 {
+fn squares<S: Registers>(simd: S, values: &[f32]) -> f64 {
     let (panels, rest) = values.as_chunks::<LANES>();
     let (mut low, mut high) = (f64x8::splat(simd, 0.0), f64x8::splat(simd, 0.0));
     for panel in panels {

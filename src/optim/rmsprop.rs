@@ -1,12 +1,11 @@
 //! RMSprop.
 
-use fearless_simd::Simd;
 use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
-use crate::simd::{Fma, quotient};
+use crate::simd::{Fma, Registers, quotient};
 
 /// Divides the gradient by a running root mean square of itself.
 ///
@@ -122,7 +121,7 @@ impl<const N: usize, const MOMENTUM: bool, const CENTERED: bool> Rule<N>
     for Variant<MOMENTUM, CENTERED>
 {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,

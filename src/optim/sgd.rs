@@ -1,12 +1,11 @@
 //! Gradient descent.
 
-use fearless_simd::Simd;
 use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
 
 use super::fields::{Field, Hyperparameters, Range};
 use super::sweep::Rule;
-use crate::simd::Fma;
+use crate::simd::{Fma, Registers};
 use crate::{Error, Result};
 
 /// Descends along the gradient, with momentum where it is set.
@@ -126,7 +125,7 @@ pub(super) struct SgdStep {
 /// Without momentum.
 impl Rule<0> for SgdStep {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,
@@ -142,7 +141,7 @@ impl Rule<0> for SgdStep {
 /// an exact zero more costs less than another loop would.
 impl Rule<1> for SgdStep {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,

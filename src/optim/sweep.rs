@@ -1,17 +1,17 @@
 //! One pass over parameters, gradients and slots, 16 lanes at a time.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, f32x16, u32x16};
+use fearless_simd::{Level, f32x16, u32x16};
 
 use super::clip::GradScale;
 use crate::rows::LANES;
-use crate::simd::dispatch_at;
+use crate::simd::{Registers, apart, dispatch_at};
 
 /// How 16 parameters change: the whole of an optimizer that runs inside the loop. `N` counts the
 /// slots in use.
 pub(super) trait Rule<const N: usize>: Copy {
     /// Takes parameters, gradients and slots; gives back parameters and slots.
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,
@@ -74,7 +74,7 @@ struct Scaled<R> {
 
 impl<const N: usize, R: Rule<N>> Rule<N> for Scaled<R> {
     #[inline(always)]
-    fn lanes<S: Simd>(
+    fn lanes<S: Registers>(
         &self,
         simd: S,
         p: f32x16<S>,
@@ -82,19 +82,32 @@ impl<const N: usize, R: Rule<N>> Rule<N> for Scaled<R> {
         slots: [f32x16<S>; N],
     ) -> (f32x16<S>, [f32x16<S>; N]) {
         let bound = f32x16::splat(simd, self.grad.clip.unwrap_or(f32::INFINITY));
-        self.rule.lanes(simd, p, (g * self.grad.scale).min(bound).max(-bound), slots)
+        let g = (g * self.grad.scale).min(bound).max(-bound);
+        apply(simd, self.rule, p, g, slots)
     }
 }
 
+/// The rule, one function for both sweeps where vectors are emulated.
 #[inline(always)]
-fn without_subnormals<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+fn apply<const N: usize, S: Registers, R: Rule<N>>(
+    simd: S,
+    rule: R,
+    p: f32x16<S>,
+    g: f32x16<S>,
+    slots: [f32x16<S>; N],
+) -> (f32x16<S>, [f32x16<S>; N]) {
+    apart!(simd => rule.lanes(simd, p, g, slots))
+}
+
+#[inline(always)]
+fn without_subnormals<S: Registers>(simd: S, x: f32x16<S>) -> f32x16<S> {
     let size = x.bitcast::<u32x16<S>>() & u32x16::splat(simd, !(1 << 31));
     let least = u32x16::splat(simd, f32::MIN_POSITIVE.to_bits());
     size.simd_lt(least).select(f32x16::splat(simd, 0.0), x)
 }
 
 #[inline(always)]
-fn pass<const N: usize, S: Simd, R: Rule<N>>(
+fn pass<const N: usize, S: Registers, R: Rule<N>>(
     simd: S,
     rule: R,
     params: &mut [f32],
@@ -113,7 +126,7 @@ fn pass<const N: usize, S: Simd, R: Rule<N>>(
         }
         let p = f32x16::simd_from(simd, params[i]);
         let g = f32x16::simd_from(simd, grads[i]);
-        let (p, state) = rule.lanes(simd, p, g, state);
+        let (p, state) = apply(simd, rule, p, g, state);
         p.store_slice(&mut params[i]);
         for k in 0..N {
             state[k].store_slice(&mut slots[k][i]);

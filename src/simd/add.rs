@@ -1,10 +1,11 @@
 //! The sum of two gradients, one of which another core has just written.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, f32x16, u32x16};
+use fearless_simd::{f32x16, u32x16};
 
 use super::prefetch::prefetch_to_write;
 use crate::rows::LANES;
+use crate::simd::Registers;
 
 /// Lines between the one that is asked for and the one that is added.
 const AHEAD: usize = 24;
@@ -15,7 +16,7 @@ const AHEAD: usize = 24;
 /// of a line that both hold waits until the other has given up its copy, one after the other, while what is taken
 /// comes many lines at a time.
 #[inline(always)]
-pub(crate) fn add_and_take<S: Simd>(simd: S, sum: &mut [f32], other: &[f32]) -> f32 {
+pub(crate) fn add_and_take<S: Registers>(simd: S, sum: &mut [f32], other: &[f32]) -> f32 {
     debug_assert!(sum.len() == other.len() && sum.len().is_multiple_of(LANES));
     let sum = sum.as_chunks_mut::<LANES>().0;
     let other = &other.as_chunks::<LANES>().0[..sum.len()];

@@ -1,9 +1,9 @@
 //! Rows of a matrix without padding on their way into panels, picked out one here and one there.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use crate::rows::{LANES, RowsMut};
-use crate::simd::{LaneRow, dispatch};
+use crate::simd::{LaneRow, Registers, dispatch};
 
 /// Rows that are copied side by side, panel by panel: each waits for memory of its own.
 const AT_ONCE: usize = 8;
@@ -27,7 +27,7 @@ pub(crate) fn copy_rest(
 }
 
 #[inline(always)]
-fn copy<S: Simd>(
+fn copy<S: Registers>(
     simd: S,
     from: &[f32],
     row: &impl Fn(usize) -> usize,

@@ -1,53 +1,60 @@
 //! Sums and maxima along a row, in the one order that every SIMD level keeps.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use crate::rows::LANES;
+use crate::simd::{Registers, apart};
 
 /// The sum of sixteen lanes by a fixed tree: halves are added until one lane is left.
 #[inline(always)]
-pub(crate) fn sum16<S: Simd>(simd: S, v: f32x16<S>) -> f32 {
-    let (low, high) = simd.split_f32x16(v);
-    let (low, high) = simd.split_f32x8(low + high);
-    let four = (low + high).to_array();
-    (four[0] + four[2]) + (four[1] + four[3])
+pub(crate) fn sum16<S: Registers>(simd: S, v: f32x16<S>) -> f32 {
+    apart!(simd => {
+        let (low, high) = simd.split_f32x16(v);
+        let (low, high) = simd.split_f32x8(low + high);
+        let four = (low + high).to_array();
+        (four[0] + four[2]) + (four[1] + four[3])
+    })
 }
 
 /// The largest of sixteen lanes. With a NaN among them it is one of the lanes, the same one at
 /// every level.
 #[inline(always)]
-pub(crate) fn max16<S: Simd>(simd: S, v: f32x16<S>) -> f32 {
-    let (low, high) = simd.split_f32x16(v);
-    let (low, high) = simd.split_f32x8(low.simd_gt(high).select(low, high));
-    let four = low.simd_gt(high).select(low, high).to_array();
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    larger(larger(four[0], four[2]), larger(four[1], four[3]))
+pub(crate) fn max16<S: Registers>(simd: S, v: f32x16<S>) -> f32 {
+    apart!(simd => {
+        let (low, high) = simd.split_f32x16(v);
+        let (low, high) = simd.split_f32x8(low.simd_gt(high).select(low, high));
+        let four = low.simd_gt(high).select(low, high).to_array();
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        larger(larger(four[0], four[2]), larger(four[1], four[3]))
+    })
 }
 
 /// Sixteen values of a slice from `start`; `fill` beyond its end.
 #[inline(always)]
-pub(crate) fn load<S: Simd>(simd: S, from: &[f32], start: usize, fill: f32) -> f32x16<S> {
-    let rest = from.get(start..).unwrap_or(&[]);
-    match rest.first_chunk::<LANES>() {
-        Some(whole) => f32x16::load_array_ref(simd, whole),
-        None => {
-            let mut part = [fill; LANES];
-            part[..rest.len()].copy_from_slice(rest);
-            f32x16::load_array(simd, part)
+pub(crate) fn load<S: Registers>(simd: S, from: &[f32], start: usize, fill: f32) -> f32x16<S> {
+    apart!(simd => {
+        let rest = from.get(start..).unwrap_or(&[]);
+        match rest.first_chunk::<LANES>() {
+            Some(whole) => f32x16::load_array_ref(simd, whole),
+            None => {
+                let mut part = [fill; LANES];
+                part[..rest.len()].copy_from_slice(rest);
+                f32x16::load_array(simd, part)
+            }
         }
-    }
+    })
 }
 
 /// A row's lanes: how many panels it fills and which lanes of each belong to it.
 #[derive(Clone, Copy)]
-pub(crate) struct LaneRow<S: Simd> {
+pub(crate) struct LaneRow<S: Registers> {
     lanes: f32x16<S>,
     cols: usize,
     /// Panels of a row.
     pub panels: usize,
 }
 
-impl<S: Simd> LaneRow<S> {
+impl<S: Registers> LaneRow<S> {
     /// The lanes of rows of `cols` values.
     #[inline(always)]
     pub fn new(simd: S, cols: usize) -> Self {
@@ -58,8 +65,11 @@ impl<S: Simd> LaneRow<S> {
     /// Keeps the row's lanes of panel `p` and sets those of the padding to `fill`.
     #[inline(always)]
     pub fn keep(&self, p: usize, v: f32x16<S>, fill: f32) -> f32x16<S> {
-        let left = (self.cols - p * LANES) as f32;
-        self.lanes.simd_lt(left).select(v, f32x16::splat(v.token(), fill))
+        let simd = v.token();
+        apart!(simd => {
+            let left = (self.cols - p * LANES) as f32;
+            self.lanes.simd_lt(left).select(v, f32x16::splat(simd, fill))
+        })
     }
 
     /// A bit for each of the row's lanes in panel `p`.
@@ -71,9 +81,11 @@ impl<S: Simd> LaneRow<S> {
     /// `value` in the lane of column `col`, if panel `p` has it, and 0 elsewhere.
     #[inline(always)]
     pub fn only(&self, simd: S, p: usize, col: usize, value: f32) -> f32x16<S> {
-        let lane = col as f32 - (p * LANES) as f32;
-        let zero = f32x16::splat(simd, 0.0);
-        self.lanes.simd_eq(lane).select(f32x16::splat(simd, value), zero)
+        apart!(simd => {
+            let lane = col as f32 - (p * LANES) as f32;
+            let zero = f32x16::splat(simd, 0.0);
+            self.lanes.simd_eq(lane).select(f32x16::splat(simd, value), zero)
+        })
     }
 }
 

@@ -115,8 +115,34 @@ impl Registers for fearless_simd::Fallback {
     const EMULATED: bool = true;
 }
 
+/// Runs `f`: where vectors are emulated, in a function of its own.
+#[inline(always)]
+pub(crate) fn run_apart<S: Registers, R>(_simd: S, f: impl FnOnce() -> R) -> R {
+    #[inline(never)]
+    fn called<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+    match S::EMULATED {
+        true => called(f),
+        false => f(),
+    }
+}
+
+/// An expression that is a function of its own where vectors are emulated: `apart!(simd => expression)`. There
+/// every operation stands for some 50 instructions, and a helper that is written out at each of its uses is
+/// optimized anew at each, which took a third of the time to compile the crate.
+macro_rules! apart {
+    ($simd:ident => $op:expr) => {
+        $crate::simd::level::run_apart(
+            $simd,
+            #[inline(always)]
+            || $op,
+        )
+    };
+}
+
 /// Runs an expression compiled for the process's level: `dispatch!(simd => kernel(simd, args))`.
-/// Kernels are `#[inline(always)]` functions generic over `S: Simd`.
+/// Kernels are `#[inline(always)]` functions generic over `S: Registers`.
 macro_rules! dispatch {
     ($simd:ident => $op:expr) => {
         $crate::simd::dispatch_at!($crate::simd::level::active().1, $simd => $op)
@@ -157,4 +183,4 @@ macro_rules! dispatch_at {
         }
     }};
 }
-pub(crate) use {dispatch, dispatch_at};
+pub(crate) use {apart, dispatch, dispatch_at};

@@ -6,10 +6,10 @@
 //! | [`ln_1p_unit`] | 1.5 ulp | 0 <= u <= 1 |
 //! | [`softplus`] | 2.0 ulp | everywhere; below 2^-126 it is 0 |
 
-use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
+use fearless_simd::{f32x16, i32x16, prelude::*};
 
 use super::math::{LN2_HI, LN2_LO, MAGIC, exp_nonpositive, horner};
-use crate::simd::Fma;
+use crate::simd::{Fma, Registers, apart};
 
 /// (ln(1+f) - f + f²/2) / f³ for sqrt(1/2) <= 1+f <= sqrt(2), within 0.1 * 2^-24 of ln(1+f).
 const LN: [f32; 8] = [
@@ -28,7 +28,7 @@ const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
 
 /// e ln 2 + ln(1+f), for f as [`LN`] wants it.
 #[inline(always)]
-fn combine<S: Simd>(simd: S, f: f32x16<S>, e: f32x16<S>) -> f32x16<S> {
+fn combine<S: Registers>(simd: S, f: f32x16<S>, e: f32x16<S>) -> f32x16<S> {
     let [p] = horner(simd, [f], &LN);
     let tail = f.fma(p, -0.5);
     let low = e.fma(LN2_LO, f * f * tail);
@@ -37,33 +37,39 @@ fn combine<S: Simd>(simd: S, f: f32x16<S>, e: f32x16<S>) -> f32x16<S> {
 
 /// The natural logarithm; -inf at zero, NaN below it.
 #[inline(always)]
-pub(crate) fn ln<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let splat = |v: f32| f32x16::splat(simd, v);
-    let tiny = x.simd_lt(f32::MIN_POSITIVE);
-    let bits = tiny.select(x * 8_388_608.0, x).bitcast::<i32x16<S>>();
-    let e = (bits - SQRT_HALF_BITS) >> 23;
-    let f = (bits - (e << 23)).bitcast::<f32x16<S>>() - 1.0;
-    let whole = (e + MAGIC.to_bits() as i32).bitcast::<f32x16<S>>() - MAGIC;
-    let y = combine(simd, f, whole - tiny.select(splat(23.0), splat(0.0)));
-    let outside = x.simd_lt(0.0).select(splat(f32::NAN), x);
-    let outside = x.simd_eq(0.0).select(splat(f32::NEG_INFINITY), outside);
-    (x.simd_gt(0.0) & x.simd_lt(f32::INFINITY)).select(y, outside)
+pub(crate) fn ln<S: Registers>(simd: S, x: f32x16<S>) -> f32x16<S> {
+    apart!(simd => {
+        let splat = |v: f32| f32x16::splat(simd, v);
+        let tiny = x.simd_lt(f32::MIN_POSITIVE);
+        let bits = tiny.select(x * 8_388_608.0, x).bitcast::<i32x16<S>>();
+        let e = (bits - SQRT_HALF_BITS) >> 23;
+        let f = (bits - (e << 23)).bitcast::<f32x16<S>>() - 1.0;
+        let whole = (e + MAGIC.to_bits() as i32).bitcast::<f32x16<S>>() - MAGIC;
+        let y = combine(simd, f, whole - tiny.select(splat(23.0), splat(0.0)));
+        let outside = x.simd_lt(0.0).select(splat(f32::NAN), x);
+        let outside = x.simd_eq(0.0).select(splat(f32::NEG_INFINITY), outside);
+        (x.simd_gt(0.0) & x.simd_lt(f32::INFINITY)).select(y, outside)
+    })
 }
 
 /// ln(1 + u) for 0 <= u <= 1.
 #[inline(always)]
-pub(crate) fn ln_1p_unit<S: Simd>(simd: S, u: f32x16<S>) -> f32x16<S> {
-    let splat = |v: f32| f32x16::splat(simd, v);
-    let halve = u.simd_gt(0.414_213_54);
-    let f = halve.select((u - 1.0) * 0.5, u);
-    combine(simd, f, halve.select(splat(1.0), splat(0.0)))
+pub(crate) fn ln_1p_unit<S: Registers>(simd: S, u: f32x16<S>) -> f32x16<S> {
+    apart!(simd => {
+        let splat = |v: f32| f32x16::splat(simd, v);
+        let halve = u.simd_gt(0.414_213_54);
+        let f = halve.select((u - 1.0) * 0.5, u);
+        combine(simd, f, halve.select(splat(1.0), splat(0.0)))
+    })
 }
 
 /// ln(1 + exp(x)), without overflow.
 #[inline(always)]
-pub(crate) fn softplus<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let low = ln_1p_unit(simd, exp_nonpositive(simd, [-x.abs()])[0]);
-    x.simd_gt(0.0).select(x, f32x16::splat(simd, 0.0)) + low
+pub(crate) fn softplus<S: Registers>(simd: S, x: f32x16<S>) -> f32x16<S> {
+    apart!(simd => {
+        let low = ln_1p_unit(simd, exp_nonpositive(simd, [-x.abs()])[0]);
+        x.simd_gt(0.0).select(x, f32x16::splat(simd, 0.0)) + low
+    })
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@
 //! | [`sigmoid`] | 2.5 ulp | everywhere; below 2^-126 it is 0 |
 //! | [`quotient`] | 1.5 ulp | where nothing is subnormal |
 
-use crate::simd::Fma;
-use fearless_simd::{Simd, f32x16, i32x16, prelude::*, u32x16};
+use crate::simd::{Fma, Registers, apart};
+use fearless_simd::{f32x16, i32x16, prelude::*, u32x16};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts; the first has so few bits that its product with any exponent is exact.
@@ -54,7 +54,7 @@ macro_rules! each {
 
 /// Evaluates `c[0] + c[1] x + c[2] x² + ...`.
 #[inline(always)]
-pub(super) fn horner<S: Simd, const N: usize, const C: usize>(
+pub(super) fn horner<S: Registers, const N: usize, const C: usize>(
     simd: S,
     x: [f32x16<S>; N],
     c: &[f32; C],
@@ -69,7 +69,7 @@ pub(super) fn horner<S: Simd, const N: usize, const C: usize>(
 /// Splits x into n ln 2 + r, where ln 2 is the sum of PARTS: returns 2^n, for -126 <= n, and
 /// exp(r) - 1.
 #[inline(always)]
-fn reduce<S: Simd, const N: usize, const PARTS: usize>(
+fn reduce<S: Registers, const N: usize, const PARTS: usize>(
     simd: S,
     x: [f32x16<S>; N],
     ln2: [f32; PARTS],
@@ -88,63 +88,45 @@ fn reduce<S: Simd, const N: usize, const PARTS: usize>(
 
 /// exp(x) for x <= 0; what would be subnormal is 0.
 #[inline(always)]
-pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(
+pub(crate) fn exp_nonpositive<S: Registers, const N: usize>(
     simd: S,
     x: [f32x16<S>; N],
 ) -> [f32x16<S>; N] {
-    #[inline(never)]
-    fn one<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-        exp_at_once(simd, [x])[0]
-    }
-    match simd.level().is_fallback() {
-        true => each!(x[0], i => one(simd, x[i])),
-        false => exp_at_once(simd, x),
-    }
-}
-
-#[inline(always)]
-fn exp_at_once<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
-    let (s, p) = reduce(simd, x, [LN2_HI, LN2_LO]);
-    let zero = f32x16::splat(simd, 0.0);
-    let y = each!(zero, i => (p[i] + 1.0) * s[i]);
-    each!(zero, i => x[i].simd_lt(LN_MIN_POSITIVE).select(zero, y[i]))
+    apart!(simd => {
+        let (s, p) = reduce(simd, x, [LN2_HI, LN2_LO]);
+        let zero = f32x16::splat(simd, 0.0);
+        let y = each!(zero, i => (p[i] + 1.0) * s[i]);
+        each!(zero, i => x[i].simd_lt(LN_MIN_POSITIVE).select(zero, y[i]))
+    })
 }
 
 /// exp(x) - 1 for x <= 0. The rounding of ln 2 makes an error of n 2^n 2^-29, which is nothing beside 1.
 #[inline(always)]
-pub(crate) fn expm1_nonpositive<S: Simd, const N: usize>(
+pub(crate) fn expm1_nonpositive<S: Registers, const N: usize>(
     simd: S,
     x: [f32x16<S>; N],
 ) -> [f32x16<S>; N] {
-    #[inline(never)]
-    fn one<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-        expm1_at_once(simd, [x])[0]
-    }
-    match simd.level().is_fallback() {
-        true => each!(x[0], i => one(simd, x[i])),
-        false => expm1_at_once(simd, x),
-    }
-}
-
-#[inline(always)]
-fn expm1_at_once<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
-    let least = f32x16::splat(simd, -20.0);
-    let x = each!(least, i => x[i].simd_lt(-20.0).select(least, x[i]));
-    let (s, p) = reduce(simd, x, [std::f32::consts::LN_2]);
-    each!(least, i => s[i].fma(p[i], s[i] - 1.0))
+    apart!(simd => {
+        let least = f32x16::splat(simd, -20.0);
+        let x = each!(least, i => x[i].simd_lt(-20.0).select(least, x[i]));
+        let (s, p) = reduce(simd, x, [std::f32::consts::LN_2]);
+        each!(least, i => s[i].fma(p[i], s[i] - 1.0))
+    })
 }
 
 /// The hyperbolic tangent.
 #[inline(always)]
-pub(crate) fn tanh<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
-    let m = expm1_nonpositive(simd, each!(x[0], i => x[i].abs() * -2.0));
-    let d = each!(x[0], i => m[i] + 2.0);
-    each!(x[0], i => (m[i] / d[i]).copysign(x[i]))
+pub(crate) fn tanh<S: Registers, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+    apart!(simd => {
+        let m = expm1_nonpositive(simd, each!(x[0], i => x[i].abs() * -2.0));
+        let d = each!(x[0], i => m[i] + 2.0);
+        each!(x[0], i => (m[i] / d[i]).copysign(x[i]))
+    })
 }
 
 /// From tanh's output y and the gradient by it, the gradient by its input.
 #[inline(always)]
-pub(crate) fn tanh_gradient<S: Simd>(_simd: S, y: f32x16<S>, dy: f32x16<S>) -> f32x16<S> {
+pub(crate) fn tanh_gradient<S: Registers>(_simd: S, y: f32x16<S>, dy: f32x16<S>) -> f32x16<S> {
     dy * (-y).fma(y, 1.0)
 }
 
@@ -153,34 +135,38 @@ pub(crate) fn tanh_gradient<S: Simd>(_simd: S, y: f32x16<S>, dy: f32x16<S>) -> f
 /// infinity included, d counts as that. What a remainder would add to the quotient, half an ulp, it would
 /// take back where n is small: then the remainder is subnormal, and slow.
 #[inline(always)]
-pub(crate) fn quotient<S: Simd>(simd: S, n: f32x16<S>, d: f32x16<S>) -> f32x16<S> {
-    let d = d.min(f32x16::splat(simd, LARGEST_DIVISOR));
-    let guess = u32x16::splat(simd, RECIPROCAL) - d.bitcast::<u32x16<S>>();
-    let mut r: f32x16<S> = guess.bitcast();
-    r *= (-d).fma(r, NEARLY_TWO);
-    let e = (-d).fma(r, 1.0);
-    r = r.fma(e.fma(e, e), r);
-    n * r
+pub(crate) fn quotient<S: Registers>(simd: S, n: f32x16<S>, d: f32x16<S>) -> f32x16<S> {
+    apart!(simd => {
+        let d = d.min(f32x16::splat(simd, LARGEST_DIVISOR));
+        let guess = u32x16::splat(simd, RECIPROCAL) - d.bitcast::<u32x16<S>>();
+        let mut r: f32x16<S> = guess.bitcast();
+        r *= (-d).fma(r, NEARLY_TWO);
+        let e = (-d).fma(r, 1.0);
+        r = r.fma(e.fma(e, e), r);
+        n * r
+    })
 }
 
 /// max(x, 0): what is not positive, and not NaN, is +0.
 #[inline(always)]
-pub(crate) fn relu<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+pub(crate) fn relu<S: Registers>(simd: S, x: f32x16<S>) -> f32x16<S> {
     x.simd_le(0.0).select(f32x16::splat(simd, 0.0), x)
 }
 
 /// From ReLU's output y and the gradient by it, the gradient by its input.
 #[inline(always)]
-pub(crate) fn relu_gradient<S: Simd>(simd: S, y: f32x16<S>, dy: f32x16<S>) -> f32x16<S> {
+pub(crate) fn relu_gradient<S: Registers>(simd: S, y: f32x16<S>, dy: f32x16<S>) -> f32x16<S> {
     y.simd_gt(0.0).select(dy, f32x16::splat(simd, 0.0))
 }
 
 /// 1 / (1 + exp(-x)).
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
-    let e = exp_nonpositive(simd, each!(x[0], i => -x[i].abs()));
-    let one = f32x16::splat(simd, 1.0);
-    each!(one, i => x[i].simd_ge(0.0).select(one, e[i]) / (e[i] + one))
+pub(crate) fn sigmoid<S: Registers, const N: usize>(simd: S, x: [f32x16<S>; N]) -> [f32x16<S>; N] {
+    apart!(simd => {
+        let e = exp_nonpositive(simd, each!(x[0], i => -x[i].abs()));
+        let one = f32x16::splat(simd, 1.0);
+        each!(one, i => x[i].simd_ge(0.0).select(one, e[i]) / (e[i] + one))
+    })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) use gather::{copy_rest, copy_rows};
 pub(crate) use lanes::{LaneRow, load, max16, sum16};
 pub(crate) use largest::largest;
 pub use level::SimdLevel;
-pub(crate) use level::{Registers, dispatch, dispatch_at};
+pub(crate) use level::{Registers, apart, dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};
 pub(crate) use math::{exp_nonpositive, expm1_nonpositive, quotient, relu, relu_gradient};
 pub(crate) use math::{sigmoid, tanh, tanh_gradient};

@@ -1,9 +1,9 @@
 //! The normal distribution, which exact GELU is made of, on sixteen lanes.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use super::math::{exp_nonpositive, horner};
-use crate::simd::Fma;
+use crate::simd::{Fma, Registers, apart};
 
 /// The scale of the substitution u = K / (a + K).
 const K: f32 = 3.5;
@@ -30,17 +30,19 @@ const DENSITY: f32 = 0.398_942_3;
 /// Their largest error is 6 and 3 ulp, far into the lower tail too, for the square of x keeps
 /// its rounding error; below 2^-126 they are 0.
 #[inline(always)]
-pub(crate) fn normal<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
-    let a = x.abs();
-    let a = a.simd_gt(14.5).select(f32x16::splat(simd, 14.5), a);
-    let square = a * a;
-    let rest = a.fma(a, -square);
-    let [e] = exp_nonpositive(simd, [square * -0.5]);
-    let e = (e * -0.5).fma(rest, e);
-    let u = f32x16::splat(simd, K) / (a + K);
-    let [p] = horner(simd, [u - 0.5], &TAIL);
-    let tail = e * (u * p);
-    (x.simd_gt(0.0).select(-tail + 1.0, tail), e * DENSITY)
+pub(crate) fn normal<S: Registers>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
+    apart!(simd => {
+        let a = x.abs();
+        let a = a.simd_gt(14.5).select(f32x16::splat(simd, 14.5), a);
+        let square = a * a;
+        let rest = a.fma(a, -square);
+        let [e] = exp_nonpositive(simd, [square * -0.5]);
+        let e = (e * -0.5).fma(rest, e);
+        let u = f32x16::splat(simd, K) / (a + K);
+        let [p] = horner(simd, [u - 0.5], &TAIL);
+        let tail = e * (u * p);
+        (x.simd_gt(0.0).select(-tail + 1.0, tail), e * DENSITY)
+    })
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! cut into the 32 outputs of a block of weights, input gradients ran at 0.93 to 0.98 of the forward products' speed,
 //! and so at 1.00 to 1.03 (Zen 1). A worker's block of weights owns a piece of each of some panels.
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{SimdBase, f32x16};
 
 use super::dispatch;
 use super::panels::{BLOCK, Operand, STRIP, WeightBlock, WeightLayout};
 use super::product::{DEPTH, evenly};
 use crate::rows::LANES;
+use crate::simd::Registers;
 
 /// Most pieces of the transpose that a block of weights owns.
 pub(crate) const MOST_PIECES: usize = BLOCK / LANES;
@@ -100,7 +101,7 @@ pub(crate) fn transpose_block<'a>(
 
 /// The same at a level at hand.
 #[inline(always)]
-pub(super) fn transpose_at<'a, S: Simd>(
+pub(super) fn transpose_at<'a, S: Registers>(
     simd: S,
     block: &WeightBlock,
     weights: &[f32],
@@ -125,7 +126,7 @@ pub(super) fn transpose_at<'a, S: Simd>(
 
 /// Transposes 16 x 16 values: four times, row i and row i + 8 are interleaved into rows 2i and 2i + 1.
 #[inline(always)]
-fn transposed<S: Simd>(mut tile: [f32x16<S>; LANES]) -> [f32x16<S>; LANES] {
+fn transposed<S: Registers>(mut tile: [f32x16<S>; LANES]) -> [f32x16<S>; LANES] {
     for _ in 0..4 {
         let rows = tile;
         for i in 0..LANES / 2 {
