@@ -1,7 +1,7 @@
 //! Random streams keyed by (seed, purpose, epoch, row): who draws, and in which order, changes nothing.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// What a stream is for; streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum Purpose {
 ///
 /// # Source
 /// D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008; eight rounds.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {

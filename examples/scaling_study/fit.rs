@@ -1,7 +1,7 @@
 //! Laws of scaling, fitted to measured speed-ups.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::SeedableRng;
 
 use super::timings::Timings;
 
@@ -153,7 +153,7 @@ fn usl_coefficients(beyond: &[(f64, f64)]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::Rng;
+    use chacha20::rand_core::Rng;
 
     use super::*;
 

@@ -1,8 +1,8 @@
 //! A step on workers that claim pieces of work, one after the other: cores may differ, and be held up.
 //! It backs the closed form of [`super::predict`], which knows neither.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::predict::{Sharing, Target, predict};
 use super::rates::Rates;

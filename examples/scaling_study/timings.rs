@@ -1,7 +1,7 @@
 //! Seconds of steps by number of threads, in rounds.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::Rng;
 use unisono::bench_support::median;
 
 /// Seconds of a step by number of threads, in rounds: `rounds[r][i]` is for `threads[i]`.
@@ -50,7 +50,7 @@ impl Timings {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::SeedableRng;
+    use chacha20::rand_core::SeedableRng;
 
     use super::*;
 
