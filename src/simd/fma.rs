@@ -1,7 +1,8 @@
 //! The multiply-add of every kernel: one rounding, at every level.
 
-use crate::simd::Registers;
 use fearless_simd::{SimdFloat, SimdInto, f32x16};
+
+use crate::simd::Registers;
 
 /// Multiplies and adds with one rounding.
 pub(crate) trait Fma<S: Registers>: Sized {

@@ -91,8 +91,7 @@ pub(crate) fn active() -> (SimdLevel, Level) {
     })
 }
 
-/// What a level's registers are like. Constants, so that no tile is compiled for a level that does not use
-/// it: most of the time to compile the crate is that of the tiles.
+/// What a level's registers are like. Constants, so that nothing is compiled for a level that does not use it.
 pub(crate) trait Registers: Simd {
     /// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
     const WIDE: bool = false;
