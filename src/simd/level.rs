@@ -128,8 +128,8 @@ pub(crate) fn run_apart<S: Registers, R>(_simd: S, f: impl FnOnce() -> R) -> R {
 }
 
 /// An expression that is a function of its own where vectors are emulated: `apart!(simd => expression)`. There
-/// every operation stands for some 50 instructions, and a helper that is written out at each of its uses is
-/// optimized anew at each, which took a third of the time to compile the crate.
+/// every operation stands for sixteen, and a helper that is written out at each of its uses is optimized anew
+/// at each, which took nearly half of the time to compile the crate.
 macro_rules! apart {
     ($simd:ident => $op:expr) => {
         $crate::simd::level::run_apart(
