@@ -134,6 +134,19 @@ mod tests {
         assert_ne!(draw(Purpose::Shuffle, 3, 5), draw(Purpose::Shuffle, 3, 6));
     }
 
+    /// The numbers are those of another implementation, `rand_chacha` 0.10.
+    #[test]
+    fn the_numbers_are_those_of_chacha8() {
+        let mut stream = Stream::new(7, Purpose::Dropout, 3, 11);
+        let first: [u32; 3] = std::array::from_fn(|_| stream.next_u32());
+        assert_eq!(first, [314_768_446, 2_019_321_820, 2_133_173_105]);
+        assert_eq!(stream.next_u64(), 14_454_316_925_438_824_668);
+        for _ in 0..300 {
+            stream.next_u32();
+        }
+        assert_eq!(stream.next_u32(), 940_818_538);
+    }
+
     #[test]
     fn ln_agrees_with_the_platform_to_1e15() {
         for i in 1..10_000 {
