@@ -22,8 +22,8 @@ impl Writer {
         for (index, layer) in model.layers.iter().enumerate() {
             let values = &buffer[layer.params.clone()];
             for (t, tensor) in layer.tensors().into_iter().enumerate() {
-                let value = |i| values[layer.position(t, i)].to_le_bytes();
-                let bytes = (0..tensor.len()).flat_map(value).collect();
+                let mut bytes = Vec::with_capacity(size_of::<f32>() * tensor.len());
+                layer.positions(t).for_each(|at| bytes.extend(values[at].to_le_bytes()));
                 let name = format!("{prefix}{index}.{}", tensor.name);
                 self.tensors.push((name, tensor.shape, bytes));
             }
@@ -134,14 +134,13 @@ impl<'a> Reader<'a> {
             for (t, tensor) in layer.tensors().into_iter().enumerate() {
                 let name = format!("{prefix}{index}.{}", tensor.name);
                 let bytes = self.find(&name, &tensor.shape)?;
-                for (i, bytes) in bytes.as_chunks::<4>().0.iter().enumerate() {
-                    let value = f32::from_le_bytes(*bytes);
-                    if allowed == Values::Finite && !value.is_finite() {
-                        let problem = format!("expected finite values, found {value} at {i}");
-                        return Err(Error::Data(format!("tensor {name}: {problem}")));
-                    }
-                    values[layer.position(t, i)] = value;
+                let all = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                let wrong = |value: &f32| allowed == Values::Finite && !value.is_finite();
+                if let Some((i, value)) = all.clone().enumerate().find(|(_, value)| wrong(value)) {
+                    let problem = format!("expected finite values, found {value} at {i}");
+                    return Err(Error::Data(format!("tensor {name}: {problem}")));
                 }
+                layer.put(t, all, values);
             }
         }
         Ok(())

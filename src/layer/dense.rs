@@ -33,16 +33,20 @@ pub enum Init {
 }
 
 impl Init {
-    fn draw(self, fan_in: usize, fan_out: usize, random: &mut Stream) -> f32 {
+    /// What draws a value of a weight of `fan_in` inputs and `fan_out` outputs.
+    fn sampler(self, fan_in: usize, fan_out: usize) -> impl Fn(&mut Stream) -> f32 {
         let (fan_in, both) = (fan_in as f64, (fan_in + fan_out) as f64);
-        let within = |bound: f64, random: &mut Stream| {
-            random.uniform_in(-(bound.sqrt() as f32), bound.sqrt() as f32)
+        let size = match self {
+            Self::GlorotUniform => 6.0 / both,
+            Self::GlorotNormal => 2.0 / both,
+            Self::HeUniform => 6.0 / fan_in,
+            Self::HeNormal => 2.0 / fan_in,
+            Self::Zeros => 0.0,
         };
-        match self {
-            Self::GlorotUniform => within(6.0 / both, random),
-            Self::GlorotNormal => random.normal() * (2.0 / both).sqrt() as f32,
-            Self::HeUniform => within(6.0 / fan_in, random),
-            Self::HeNormal => random.normal() * (2.0 / fan_in).sqrt() as f32,
+        let size = size.sqrt() as f32;
+        move |random| match self {
+            Self::GlorotUniform | Self::HeUniform => random.uniform_in(-size, size),
+            Self::GlorotNormal | Self::HeNormal => random.normal() * size,
             Self::Zeros => 0.0,
         }
     }
@@ -110,11 +114,8 @@ impl Dense {
     /// Draws in the order of the (out, in) matrix, so that the layout in memory changes nothing.
     pub(crate) fn init(&self, layout: WeightLayout, params: &mut [f32], random: &mut Stream) {
         params.fill(0.0);
-        for o in 0..layout.outputs {
-            for i in 0..layout.inputs {
-                params[layout.index(o, i)] = self.init.draw(layout.inputs, layout.outputs, random);
-            }
-        }
+        let draw = self.init.sampler(layout.inputs, layout.outputs);
+        layout.indices().for_each(|index| params[index] = draw(random));
     }
 }
 

@@ -107,9 +107,8 @@ impl Sequential {
         for (index, layer) in self.layers.iter().enumerate() {
             hash.write(format!("{layer} {} {};", layer.inputs, layer.outputs).as_bytes());
             for tensor in 0..layer.tensors().len() {
-                for value in self.tensor_values(index, tensor) {
-                    hash.write(&value.to_bits().to_le_bytes());
-                }
+                let values = self.tensor_values(index, tensor);
+                values.for_each(|value| hash.write(&value.to_bits().to_le_bytes()));
             }
         }
         hash.finish()

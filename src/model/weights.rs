@@ -29,7 +29,8 @@ impl Sequential {
     /// ```
     pub fn weight(&self, name: &str) -> Result<ArrayD<f32>> {
         let (layer, tensor, shape) = self.find(name)?;
-        let values = self.tensor_values(layer, tensor).collect();
+        let mut values = Vec::with_capacity(shape.iter().product());
+        self.tensor_values(layer, tensor).for_each(|value| values.push(value));
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), values).expect("a tensor has its shape's length"))
     }
 
@@ -44,16 +45,15 @@ impl Sequential {
             let found = format!("{:?}", values.shape());
             return Err(Error::shape(format!("weight {name}"), format!("{shape:?}"), found));
         }
-        if let Some((index, value)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        let wrong = values.iter().position(|value| !value.is_finite());
+        if let Some((index, value)) = wrong.and_then(|nth| values.indexed_iter().nth(nth)) {
             let problem =
                 format!("weight {name}: expected finite values, found {value} at {index:?}");
             return Err(Error::Data(problem));
         }
         let placed = &self.layers[layer];
         let params = &mut self.params[placed.params.clone()];
-        for (index, value) in values.iter().enumerate() {
-            params[placed.position(tensor, index)] = *value;
-        }
+        placed.put(tensor, values.iter().copied(), params);
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl Sequential {
     ) -> impl Iterator<Item = f32> + '_ {
         let placed = &self.layers[layer];
         let params = &self.params[placed.params.clone()];
-        (0..placed.tensors()[tensor].len()).map(move |i| params[placed.position(tensor, i)])
+        placed.positions(tensor).map(|at| params[at])
     }
 
     fn find(&self, name: &str) -> Result<(usize, usize, Vec<usize>)> {

@@ -79,6 +79,18 @@ impl WeightLayout {
             + output % LANES
     }
 
+    /// Where all weights lie, in the order of the (outputs, inputs) matrix.
+    pub fn indices(self) -> impl Iterator<Item = usize> {
+        let pieces = move || (0..self.inputs).step_by(self.height());
+        (0..self.outputs)
+            .flat_map(move |output| pieces().map(move |input| (output, input)))
+            .flat_map(move |(output, input)| {
+                let start = self.index(output, input);
+                let inputs = within(input, self.height(), self.inputs);
+                inputs.map(move |i| start + (i - input) * LANES)
+            })
+    }
+
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
         let (depth, width) = (self.inputs, self.outputs);
@@ -174,6 +186,15 @@ mod tests {
                 weights = b.weights.end;
             }
             assert_eq!(weights, layout.weights_len());
+        }
+    }
+
+    #[test]
+    fn weights_are_gone_through_in_the_order_of_their_matrix() {
+        for (inputs, outputs) in SIZES {
+            let layout = WeightLayout { inputs, outputs };
+            let each = (0..outputs).flat_map(|o| (0..inputs).map(move |i| layout.index(o, i)));
+            assert!(layout.indices().eq(each), "{inputs} {outputs}");
         }
     }
 

@@ -323,10 +323,8 @@ impl Stepper {
 fn fill_unpadded(model: &Sequential, state: &mut [f32], value: f32) {
     for layer in &model.layers {
         let state = &mut state[layer.params.clone()];
-        for (tensor, shape) in layer.tensors().iter().enumerate() {
-            for index in 0..shape.len() {
-                state[layer.position(tensor, index)] = value;
-            }
+        for tensor in 0..layer.tensors().len() {
+            layer.positions(tensor).for_each(|at| state[at] = value);
         }
     }
 }
