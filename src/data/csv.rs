@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use csv::StringRecord;
 use ndarray::Array2;
 
-use super::csv_records::Records;
+use super::csv_records::{Record, Records};
 use super::csv_target::TargetColumn;
 use super::{CsvColumn, CsvOptions, Dataset};
 use crate::{Error, Result};
@@ -53,7 +52,7 @@ impl Dataset {
         let (mut features, mut targets) = (Vec::new(), TargetColumn::default());
         loop {
             layout.read(&records.record, &mut features).map_err(|p| records.wrong(p))?;
-            targets.push(records.record.get(layout.target).unwrap_or_default(), records.line);
+            targets.push(records.record.field(layout.target), records.line);
             if !records.advance()? {
                 break;
             }
@@ -92,16 +91,16 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    fn new(first: &StringRecord, options: &CsvOptions) -> Unplaced<Self> {
+    fn new(first: &Record, options: &CsvOptions) -> Unplaced<Self> {
         let names: Option<Vec<String>> =
-            options.header.then(|| first.iter().map(String::from).collect());
+            options.header.then(|| first.fields().map(String::from).collect());
         if let Some(names) = &names {
             let mut seen = HashSet::new();
             if let Some(name) = names.iter().find(|&name| !seen.insert(name)) {
                 return Err(format!("the header names {} twice", shown(name)));
             }
         }
-        let columns = first.len();
+        let columns = first.fields().count();
         let find = |column: &CsvColumn| find(column, names.as_deref(), columns);
         let target = find(&options.target)?;
         let ignored = options.ignored.iter().map(find).collect::<Unplaced<Vec<_>>>()?;
@@ -118,9 +117,9 @@ impl Layout {
     }
 
     /// Appends the features of a record.
-    pub fn read(&self, record: &StringRecord, features: &mut Vec<f32>) -> Unplaced<()> {
+    pub fn read(&self, record: &Record, features: &mut Vec<f32>) -> Unplaced<()> {
         for &column in &self.features {
-            let value = number(record.get(column).unwrap_or_default());
+            let value = number(record.field(column));
             features.push(value.map_err(|p| format!("{}: {p}", self.name(column)))?);
         }
         Ok(())

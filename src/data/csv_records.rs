@@ -2,13 +2,29 @@
 
 use std::io::{self, Read};
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 
 use crate::{Error, Result};
 
 /// Bytes that a record may have: a quote that is never closed would take in all that follows, and all
 /// memory with it.
 const LONGEST_RECORD: u64 = 256 << 20;
+
+/// The fields of a record, without blanks around them.
+#[derive(Debug, Default)]
+pub(super) struct Record(StringRecord);
+
+impl Record {
+    /// All fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(str::trim)
+    }
+
+    /// The field of a column; an empty one where there is none.
+    pub fn field(&self, column: usize) -> &str {
+        self.0.get(column).unwrap_or_default().trim()
+    }
+}
 
 /// Reads record after record.
 ///
@@ -17,8 +33,7 @@ const LONGEST_RECORD: u64 = 256 << 20;
 pub(super) struct Records<R> {
     reader: Reader<LineFeeds<R>>,
     origin: String,
-    /// The fields, without blanks around them.
-    pub record: StringRecord,
+    pub record: Record,
     /// The line on which the record ends, from 1.
     pub line: u64,
     /// Bytes that a record may have.
@@ -29,15 +44,15 @@ impl<R: Read> Records<R> {
     pub fn new(reader: R, origin: &str, delimiter: u8) -> Self {
         let reader = LineFeeds::new(reader, LONGEST_RECORD);
         let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).delimiter(delimiter).trim(Trim::All);
-        let (reader, record) = (builder.from_reader(reader), StringRecord::new());
+        builder.has_headers(false).delimiter(delimiter);
+        let (reader, record) = (builder.from_reader(reader), Record::default());
         Self { reader, origin: origin.into(), record, line: 0, longest: LONGEST_RECORD }
     }
 
     /// Reads the next record into `record`; false at the end.
     pub fn advance(&mut self) -> Result<bool> {
         self.reader.get_mut().left = self.longest;
-        let read = self.reader.read_record(&mut self.record);
+        let read = self.reader.read_record(&mut self.record.0);
         self.line = self.reader.position().line().saturating_sub(1);
         read.map_err(|error| self.error(error))
     }
@@ -100,6 +115,10 @@ impl<R: Read> Read for LineFeeds<R> {
                 }
                 buffer[0] = b'\n';
                 return Ok(1);
+            }
+            if !self.after_return && !buffer[..got].contains(&b'\r') {
+                self.line_open = buffer[got - 1] != b'\n';
+                return Ok(got);
             }
             let mut kept = 0;
             for i in 0..got {

@@ -2,6 +2,7 @@
 
 mod balance;
 mod builtin;
+mod cells;
 mod csv;
 mod csv_options;
 mod csv_records;

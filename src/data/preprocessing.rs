@@ -145,7 +145,7 @@ impl Preprocessing {
         let mut x = Array2::zeros((table.rows(), self.features()));
         let mut first = 0;
         for Column { name, encoding } in &self.columns {
-            for (row, cell) in table.column(name)?.iter().enumerate() {
+            for (row, cell) in table.cells(name)?.iter().enumerate() {
                 let wrong = |problem: String| table.wrong(row, name, &problem);
                 if let Some((at, value)) = encoding.encode(cell).map_err(wrong)? {
                     x[(row, first + at)] = value;
@@ -201,11 +201,11 @@ impl Preprocessing {
             return Err(Error::config("target", problem));
         };
         let x = self.transform(table)?;
-        let cells = table.column(&target.name)?.iter().enumerate();
+        let cells = table.cells(&target.name)?.iter().enumerate();
         let wrong = |row, problem: String| table.wrong(row, &target.name, &problem);
         let data = match &target.encoding {
             TargetEncoding::Classes { names } => {
-                let label = |(row, cell): (usize, &String)| {
+                let label = |(row, cell): (usize, &str)| {
                     let label = names.iter().position(|name| name == cell);
                     label.ok_or_else(|| wrong(row, unknown(cell, names)))
                 };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::cells::Cells;
 use super::csv::{is_missing, number, shown};
 use super::preprocessing::{Column, Encoding, Preprocessing, Target, TargetEncoding};
 use super::table::Table;
@@ -156,7 +157,7 @@ impl Preprocessor {
             return Err(Error::config("missing", problem));
         }
         for name in self.without.iter().chain(&self.categories).chain(&self.target) {
-            table.column(name)?;
+            table.cells(name)?;
         }
         let all = || table.columns().to_vec();
         let is_target = |name: &String| self.target.as_ref() == Some(name);
@@ -173,7 +174,7 @@ impl Preprocessor {
     }
 
     fn column(&self, table: &Table, name: &str) -> Result<Column> {
-        let cells = table.column(name)?;
+        let cells = table.cells(name)?;
         if self.missing == Missing::Error
             && let Some(row) = cells.iter().position(|cell| is_missing(cell))
         {
@@ -206,14 +207,14 @@ impl Preprocessor {
     }
 
     fn fit_target(&self, table: &Table, name: &str) -> Result<Target> {
-        let cells = table.column(name)?;
+        let cells = table.cells(name)?;
         if let Some(row) = cells.iter().position(|cell| is_missing(cell)) {
             return Err(table.wrong(row, name, "the target is missing; leave the row out"));
         }
         let mut classes = by_frequency(cells.iter());
         let numbers = || cells.iter().map(|cell| number(cell)).collect::<Vec<_>>();
         let whole = |cell: &String| cell.parse::<i64>().is_ok();
-        let often = classes.len() <= 2 || classes.len() * 5 <= cells.len();
+        let often = classes.len() <= 2 || classes.len() * 5 <= table.rows();
         let few = classes.len() <= MOST_GUESSED_CLASSES && often && classes.iter().all(whole);
         let classification = match self.task {
             Task::Guess => few || cells.iter().any(|cell| number(cell).is_err()),
@@ -226,7 +227,7 @@ impl Preprocessor {
             });
             TargetEncoding::Classes { names: classes }
         } else {
-            let mut values = Vec::with_capacity(cells.len());
+            let mut values = Vec::with_capacity(table.rows());
             for (row, value) in numbers().into_iter().enumerate() {
                 let value = value.map_err(|problem| {
                     let problem = format!("{problem}; regression needs numbers");
@@ -242,10 +243,10 @@ impl Preprocessor {
 }
 
 /// Refuses a column that is all but a few of its cells numbers, and of too many values for categories.
-fn refuse_slips(table: &Table, name: &str, cells: &[String]) -> Result<()> {
+fn refuse_slips(table: &Table, name: &str, cells: &Cells) -> Result<()> {
     let known = || cells.iter().enumerate().filter(|(_, cell)| !is_missing(cell));
     let numbers = known().filter(|(_, cell)| number(cell).is_ok());
-    let distinct: HashSet<&String> = numbers.clone().map(|(_, cell)| cell).collect();
+    let distinct: HashSet<&str> = numbers.clone().map(|(_, cell)| cell).collect();
     let share = numbers.count() as f64 / known().count().max(1) as f64;
     if share < MEANT_AS_NUMBERS || distinct.len() <= MOST_GUESSED_CLASSES {
         return Ok(());
@@ -276,7 +277,7 @@ fn moments(values: &[f32]) -> (f32, f32) {
 }
 
 /// Distinct texts, the most frequent first, of equals the one that comes first in the alphabet.
-fn by_frequency<'t>(cells: impl Iterator<Item = &'t String>) -> Vec<String> {
+fn by_frequency<'t>(cells: impl Iterator<Item = &'t str>) -> Vec<String> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for cell in cells {
         *counts.entry(cell).or_default() += 1;

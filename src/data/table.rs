@@ -7,6 +7,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 
+use super::cells::Cells;
 use super::csv::{listed, number};
 use super::csv_records::Records;
 use super::permutation::permutation;
@@ -29,7 +30,7 @@ pub struct Table {
     origin: String,
     columns: Vec<String>,
     /// Column by column.
-    cells: Vec<Vec<String>>,
+    cells: Vec<Cells>,
     /// Where each row stands in the file, from 1.
     lines: Vec<u64>,
 }
@@ -67,16 +68,16 @@ impl Table {
         if !records.advance()? {
             return Err(records.wrong("expected a header with the columns' names, found nothing"));
         }
-        let columns: Vec<String> = records.record.iter().map(str::to_owned).collect();
+        let columns: Vec<String> = records.record.fields().map(str::to_owned).collect();
         let mut seen = HashSet::new();
         if let Some(name) = columns.iter().find(|&name| !seen.insert(name)) {
             return Err(records.wrong(format!("two columns are called {name:?}: rename one")));
         }
-        let mut cells = vec![vec![]; columns.len()];
+        let mut cells = vec![Cells::default(); columns.len()];
         let mut lines = vec![];
         while records.advance()? {
-            for (column, cell) in cells.iter_mut().zip(&records.record) {
-                column.push(cell.to_owned());
+            for (column, cell) in cells.iter_mut().zip(records.record.fields()) {
+                column.push(cell);
             }
             lines.push(records.line);
         }
@@ -100,9 +101,14 @@ impl Table {
     ///
     /// # Errors
     /// If no column has that name; the error lists those that there are.
-    pub fn column(&self, name: &str) -> Result<&[String]> {
+    pub fn column(&self, name: &str) -> Result<Vec<&str>> {
+        Ok(self.cells(name)?.iter().collect())
+    }
+
+    /// The same, to go through.
+    pub(super) fn cells(&self, name: &str) -> Result<&Cells> {
         let index = self.columns.iter().position(|column| column == name);
-        index.map(|index| &self.cells[index][..]).ok_or_else(|| {
+        index.map(|index| &self.cells[index]).ok_or_else(|| {
             let known = listed(&self.columns);
             let problem = format!("expected a column {name:?}, found {known}");
             Error::Parse { origin: self.origin.clone(), line: Some(1), problem }
@@ -113,7 +119,7 @@ impl Table {
     pub(crate) fn numbers(&self, names: &[String]) -> Result<Array2<f32>> {
         let mut x = Array2::zeros((self.rows(), names.len()));
         for (name, mut x) in names.iter().zip(x.columns_mut()) {
-            for (row, cell) in self.column(name)?.iter().enumerate() {
+            for (row, cell) in self.cells(name)?.iter().enumerate() {
                 x[row] = number(cell).map_err(|problem| self.wrong(row, name, &problem))?;
             }
         }
@@ -128,7 +134,7 @@ impl Table {
         if let Some(row) = rows.iter().find(|row| **row >= self.rows()) {
             return Err(Error::shape("row", format!("below {}", self.rows()), row));
         }
-        let take = |column: &Vec<String>| rows.iter().map(|&row| column[row].clone()).collect();
+        let take = |column: &Cells| rows.iter().map(|&row| column.get(row)).collect();
         Ok(Self {
             origin: self.origin.clone(),
             columns: self.columns.clone(),

@@ -139,8 +139,7 @@ impl CsvRows {
         let record = &self.records.record;
         let read: Unplaced<()> = self.layout.read(record, features);
         read.map_err(|problem| self.records.wrong(problem))?;
-        let text = record.get(self.layout.target).unwrap_or_default();
-        Ok(text)
+        Ok(record.field(self.layout.target))
     }
 
     fn advance(&mut self) -> Result<()> {
