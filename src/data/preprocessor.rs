@@ -176,7 +176,7 @@ impl Preprocessor {
     fn column(&self, table: &Table, name: &str) -> Result<Column> {
         let cells = table.cells(name)?;
         if self.missing == Missing::Error
-            && let Some(row) = cells.iter().position(|cell| is_missing(cell))
+            && let Some(row) = cells.iter().position(is_missing)
         {
             let problem = "the value is missing; fill it in, or choose `missing`";
             return Err(table.wrong(row, name, problem));
@@ -208,11 +208,11 @@ impl Preprocessor {
 
     fn fit_target(&self, table: &Table, name: &str) -> Result<Target> {
         let cells = table.cells(name)?;
-        if let Some(row) = cells.iter().position(|cell| is_missing(cell)) {
+        if let Some(row) = cells.iter().position(is_missing) {
             return Err(table.wrong(row, name, "the target is missing; leave the row out"));
         }
         let mut classes = by_frequency(cells.iter());
-        let numbers = || cells.iter().map(|cell| number(cell)).collect::<Vec<_>>();
+        let numbers = || cells.iter().map(number).collect::<Vec<_>>();
         let whole = |cell: &String| cell.parse::<i64>().is_ok();
         let often = classes.len() <= 2 || classes.len() * 5 <= table.rows();
         let few = classes.len() <= MOST_GUESSED_CLASSES && often && classes.iter().all(whole);
