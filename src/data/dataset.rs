@@ -264,14 +264,19 @@ impl Dataset {
             let last = self.rows() - 1;
             return Err(Error::Data(format!("select: row {row} is not one of 0 to {last}")));
         }
+        Ok(self.gather(rows))
+    }
+
+    /// The same of rows that are there.
+    pub(super) fn gather(&self, rows: &[usize]) -> Self {
         let features = targets::gather(&self.features, rows);
-        Ok(Self {
+        Self {
             largest: largest_of(&features),
             features,
             targets: self.targets.gather(rows),
             feature_names: self.feature_names.clone(),
             class_names: self.class_names.clone(),
-        })
+        }
     }
 
     /// Turns classes into values: rows x classes, 1 in the column of the row's class and 0 elsewhere.

@@ -64,25 +64,43 @@ impl Dataset {
         Ok((train, self.select(&shuffled(test_rows, seed, Step::Mix, 1))?))
     }
 
-    /// Cuts the rows at random into `k` folds and returns, for each of them, (train, test) with the
+    /// Cuts the rows at random into `k` folds and goes through them as pairs (train, test), with the
     /// fold as test and the others as train. Fold sizes differ by at most one row.
+    ///
+    /// Each pair is a copy of the rows, made when it is asked for, so that a loop holds one at a time.
     ///
     /// # Errors
     /// If `k` is less than 2 or more than the rows.
     ///
-    /// # Complexity
-    /// All pairs are copies: `k` times the memory of the data set.
-    pub fn k_fold(&self, k: usize, seed: u64) -> Result<Vec<(Dataset, Dataset)>> {
+    /// # Examples
+    /// ```
+    /// use unisono::{Activation, Adam, CrossEntropy, Sequential, TrainConfig};
+    /// use unisono::{datasets, train_parallel};
+    ///
+    /// let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.05)).epochs(5);
+    /// let mut accuracies = vec![];
+    /// for (train, test) in datasets::iris().k_fold(5, 1)? {
+    ///     let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+    ///     train_parallel(&mut model, &train, &config)?;
+    ///     accuracies.extend(model.evaluate(&test)?.accuracy);
+    /// }
+    /// assert_eq!(accuracies.len(), 5);
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn k_fold(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl ExactSizeIterator<Item = (Dataset, Dataset)>> {
         self.check_folds(k)?;
         let rows = shuffled((0..self.rows()).collect(), seed, Step::Plain, 0);
         let (size, larger) = (rows.len() / k, rows.len() % k);
-        let fold = |f: usize| f * size + f.min(larger)..(f + 1) * size + (f + 1).min(larger);
-        let pair = |f: usize| {
-            let test = fold(f);
+        let start = move |f: usize| f * size + f.min(larger);
+        Ok((0..k).map(move |f| {
+            let test = start(f)..start(f + 1);
             let train = [&rows[..test.start], &rows[test.end..]].concat();
-            Ok((self.select(&train)?, self.select(&rows[test])?))
-        };
-        (0..k).map(pair).collect()
+            (self.gather(&train), self.gather(&rows[test]))
+        }))
     }
 
     /// Cuts as [`Dataset::k_fold`] does, with the rows of each class spread evenly over the folds.
@@ -90,14 +108,18 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::k_fold`]; also if the targets are values or a class that occurs has fewer than
     /// `k` rows.
-    pub fn k_fold_stratified(&self, k: usize, seed: u64) -> Result<Vec<(Dataset, Dataset)>> {
+    pub fn k_fold_stratified(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl ExactSizeIterator<Item = (Dataset, Dataset)>> {
         self.check_folds(k)?;
         let dealt = self.rows_by_class("k_fold_stratified", k, seed)?.concat();
-        let fold = |f: usize, step: u64, keep: &dyn Fn(usize) -> bool| {
+        let fold = move |f: usize, step: u64, keep: &dyn Fn(usize) -> bool| {
             let rows = dealt.iter().enumerate().filter(|(i, _)| keep(i % k)).map(|(_, &r)| r);
-            self.select(&shuffled(rows.collect(), seed, Step::Mix, 2 * f as u64 + step))
+            self.gather(&shuffled(rows.collect(), seed, Step::Mix, 2 * f as u64 + step))
         };
-        (0..k).map(|f| Ok((fold(f, 0, &|of| of != f)?, fold(f, 1, &|of| of == f)?))).collect()
+        Ok((0..k).map(move |f| (fold(f, 0, &|of| of != f), fold(f, 1, &|of| of == f))))
     }
 
     fn check_folds(&self, k: usize) -> Result<()> {
@@ -253,7 +275,9 @@ mod tests {
     #[test]
     fn folds_are_disjoint_and_cover_every_row() {
         let data = numbered(&[0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
-        for folds in [data.k_fold(3, 5).unwrap(), data.k_fold_stratified(3, 5).unwrap()] {
+        let folds: [Vec<_>; 2] =
+            [data.k_fold(3, 5).unwrap().collect(), data.k_fold_stratified(3, 5).unwrap().collect()];
+        for folds in folds {
             let tests: Vec<&Dataset> = folds.iter().map(|(_, test)| test).collect();
             assert_eq!(sorted_rows(&tests), (0..11).collect::<Vec<_>>());
             for (train, test) in &folds {
