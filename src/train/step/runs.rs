@@ -265,6 +265,34 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_that_is_not_finite_ends_a_run_that_is_tried_behind_the_good_steps() {
+        let mut given = Given::new();
+        let (mut x, labels) = (given.data.x().to_owned(), given.data.labels().unwrap().to_vec());
+        x.row_mut(ROWS).fill(f32::MAX);
+        given.data = Dataset::classification(x, labels).unwrap();
+        for (hidden, together) in [(200, false), (200, true), (64, true)] {
+            let run = |count| {
+                let (mut model, mut outcomes) = (net(hidden), vec![]);
+                let mut stepper = given.stepper(&model, 2);
+                stepper.trial = Some(Trial::new(together, Trial::OF_POOL));
+                let input = |step| given.input(step);
+                let mut steps =
+                    || stepper.steps(&mut model, count, &input, &mut outcomes, &Untimed);
+                let end = pool(2).unwrap().install(&mut steps);
+                let bits: Vec<u32> = model.params.iter().map(|value| value.to_bits()).collect();
+                (end, outcomes.len(), stepper.steps, bits)
+            };
+            let (end, made, steps, bits) = run(3);
+            assert_eq!(
+                (end, made, steps),
+                (Err(NotFinite("the loss")), 1, 1),
+                "{hidden} {together}"
+            );
+            assert!(bits == run(1).3, "the parameters are those after the good step");
+        }
+    }
+
+    #[test]
     fn only_what_is_in_doubt_is_tried() {
         for (hidden, workers, flops, expected) in [
             (200, 2, 999_999, None),
