@@ -23,7 +23,7 @@ impl Cells {
     }
 
     /// All cells, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
         (0..self.ends.len()).map(|row| self.get(row))
     }
 }
@@ -46,6 +46,6 @@ mod tests {
         let cells: Cells = texts.into_iter().collect();
         assert!(cells.iter().eq(texts));
         assert_eq!((cells.get(0), cells.get(3)), ("", "größer"));
-        assert_eq!(Cells::default().iter().len(), 0);
+        assert_eq!(Cells::default().iter().next(), None);
     }
 }

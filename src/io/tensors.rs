@@ -135,8 +135,10 @@ impl<'a> Reader<'a> {
                 let name = format!("{prefix}{index}.{}", tensor.name);
                 let bytes = self.find(&name, &tensor.shape)?;
                 let all = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-                let wrong = |value: &f32| allowed == Values::Finite && !value.is_finite();
-                if let Some((i, value)) = all.clone().enumerate().find(|(_, value)| wrong(value)) {
+                let mut indexed = all.clone().enumerate();
+                if allowed == Values::Finite
+                    && let Some((i, value)) = indexed.find(|(_, value)| !value.is_finite())
+                {
                     let problem = format!("expected finite values, found {value} at {i}");
                     return Err(Error::Data(format!("tensor {name}: {problem}")));
                 }

@@ -91,9 +91,11 @@ impl Cut {
     /// Cuts `rows` rows. It allocates nothing where it was cut as finely before.
     pub fn recut(&mut self, rows: usize, how: Cutting) {
         let shards = shards(rows, how.params, how.shards);
-        let wanted = match (how.workers, BLOCKS_PER_WORKER) {
-            (1, _) => 1,
-            (n, (fewest, most)) => (rows / ROWS_OF_MORE).clamp(fewest * n, most * n),
+        let wanted = if how.workers == 1 {
+            1
+        } else {
+            let (fewest, most) = BLOCKS_PER_WORKER;
+            (rows / ROWS_OF_MORE).clamp(fewest * how.workers, most * how.workers)
         };
         let wanted = wanted.min(rows / FEWEST_ROWS);
         let wanted = wanted.max(rows.div_ceil(ROWS_PER_BLOCK)).max(1);
