@@ -13,11 +13,12 @@ use crate::aligned::Aligned;
 use crate::model::Sequential;
 use crate::optim::{Adam, Clip, Optimizer};
 use crate::rows::{LANES, Rows, RowsMut, padded, rows_len};
+pub use crate::simd::fma_peak;
 use crate::simd::panels::WeightLayout;
 use crate::simd::product::{Ends, Finish, Start, product};
 use crate::simd::weight_grad::{InPieces, scratch_len, weight_grad};
 use crate::simd::{self, Registers, dispatch};
-use crate::simd::{Ahead, Claims, Fma};
+use crate::simd::{Ahead, Claims};
 pub use crate::train::{Phase, PhaseClock, block_rows, shards};
 pub use timing::{Gauge, median, share_of_peak, testing};
 pub use workload::{SCALING, SEED, Task, WORKLOADS, Workload};
@@ -185,36 +186,4 @@ fn exp<S: Registers>(simd: S, x: &[f32], y: &mut [f32]) {
         let [e] = simd::exp_nonpositive(simd, [f32x16::load_array_ref(simd, x)]);
         e.store_array(y);
     }
-}
-
-/// Runs fused multiply-adds on registers alone and returns how many floating-point operations they
-/// were: what divides by the time to give the core's arithmetic peak at the current level.
-pub fn fma_peak(rounds: usize) -> f64 {
-    dispatch!(simd => if wide_registers(simd) { chains::<_, 12>(simd, rounds) } else { chains::<_, 6>(simd, rounds) })
-}
-
-/// As many chains as hide the latency and stay in registers: 32 of 16 lanes, or 16 of 8.
-#[inline(always)]
-fn wide_registers<S: Registers>(_: S) -> bool {
-    <S::f32s as SimdBase<S>>::LEN == 16
-}
-
-#[inline(always)]
-fn chains<S: Registers, const CHAINS: usize>(simd: S, rounds: usize) -> f64 {
-    let start: [[f32; 16]; CHAINS] =
-        black_box(std::array::from_fn(|c| std::array::from_fn(|lane| (c * 16 + lane) as f32)));
-    let mut acc = start.map(|start| f32x16::load_array(simd, start));
-    let factor = f32x16::splat(simd, black_box(0.999));
-    let term = f32x16::splat(simd, black_box(0.001));
-    for _ in 0..rounds {
-        for acc in &mut acc {
-            *acc = acc.fma(factor, term);
-        }
-    }
-    let mut out = [0.0; 16];
-    for acc in acc {
-        acc.store_array(&mut out);
-        black_box(&mut out);
-    }
-    rounds as f64 * CHAINS as f64 * 32.0
 }

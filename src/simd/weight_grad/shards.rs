@@ -66,6 +66,16 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         ((self.count - 1) >> self.at_once) + 1
     }
 
+    /// Rows of all shards, nearly.
+    pub fn rows(&self) -> usize {
+        self.count * self.rows
+    }
+
+    /// Whether there are groups of two shards and more.
+    pub fn are_grouped(&self) -> bool {
+        self.at_once > 0 && self.count > 1
+    }
+
     /// Whether each group is one shard or two, of at least so many rows.
     pub fn long(&self, rows: usize) -> bool {
         self.at_once <= 1 && self.rows >= rows

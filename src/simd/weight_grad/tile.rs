@@ -7,16 +7,23 @@ use super::shards::Piece;
 use crate::rows::LANES;
 use crate::simd::{Claims, Fma, Registers};
 
-/// Most registers of sums of a tile over many shards; only the tallest tile has more, for one shard or two.
+/// Most registers of a sum of a tile over many shards; only the tallest tile has more, for one shard or two.
 pub(super) const SHORT: usize = 16;
-
-/// Whether a tile of so many inputs and panels has more registers than that.
-pub(super) const fn is_tall(height: usize, panels: usize) -> bool {
-    height * panels > SHORT
-}
 
 /// Most nodes that a tile adds up.
 pub(super) const NODES: usize = 8;
+
+/// The same of a tile of so many inputs and panels that takes so many shards abreast.
+const fn most_nodes(height: usize, panels: usize, abreast: usize) -> usize {
+    if height * panels > SHORT { 2 } else { NODES / abreast }
+}
+
+/// Whether a tile asks for memory in the course of its chains. All at its beginning, that held up its own loads,
+/// and 784-128-10, 54-256-256-256-7 and 784-512-512-10 trained at 0.96 to 0.98 of the speed (Granite Rapids).
+/// Short shards' chains, one after the other, end too soon.
+const fn asks_in_turns(height: usize, panels: usize, abreast: usize) -> bool {
+    height * panels > SHORT || abreast > 1
+}
 
 /// Where to write, and what to make ready.
 pub(super) struct Room<'r, 'a> {
@@ -48,41 +55,51 @@ pub(super) struct Group<'a, 'l> {
     pub apart: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
-    /// The block's first input and the strip's first panel of outputs.
+    /// The block's first input, the strip's first panel of outputs, and how many there are.
     pub input: usize,
     pub panel: usize,
-    /// Pairs of lines that each tile asks for, and in how many turns a tall one does.
+    pub panels: usize,
+    /// Pairs of lines that each tile asks for, and in how many turns.
     pub pairs: usize,
     pub turns: usize,
 }
 
-/// Inputs `i..i + MR` of the block by NV panels of outputs. The sum of 2^l groups waits in level l of
-/// the scratch until its sibling is done.
+/// Where a tile begins: its first input in the block, of which there are so many, and its first panel in the strip.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub input: usize,
+    pub inputs: usize,
+    pub panel: usize,
+}
+
+/// MR inputs of the block by NV panels of outputs, ABREAST shards at a time. The sum of 2^l groups waits in level l
+/// of the scratch until its sibling is done.
 #[inline(always)]
-pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
+pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
     simd: S,
-    (i, inputs): (usize, usize),
+    At { input: i, inputs, panel }: At,
     group: &Group,
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, claims } = room;
-    claims.begin(group.pairs, if const { is_tall(MR, NV) } { group.turns } else { 1 });
+    let in_turns = const { asks_in_turns(MR, NV, ABREAST) };
+    claims.begin(group.pairs, if in_turns { group.turns / ABREAST } else { 1 });
     let unit = const { unit(MR) };
     let mut starts = [0; UNITS];
     for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
         let input = group.input + i + u * unit;
         *start = input / LANES * group.apart.0 + input % LANES;
     }
-    if const { !is_tall(MR, NV) } {
+    if !in_turns {
         claims.turn();
     }
-    let mut acc = group_sum::<S, MR, NV>(simd, &starts, group, tiles, claims);
-    let place = |l: usize| (l * NV * inputs + i) * LANES;
+    let mut acc = group_sum::<S, MR, NV, ABREAST>(simd, (&starts, panel), group, tiles, claims);
+    let place = |l: usize| ((l * group.panels + panel) * inputs + i) * LANES;
     if group.last {
         for l in set_bits(group.index) {
             add(simd, &mut acc, &strips[place(l)..], inputs);
         }
-        store(&acc, &mut grads[i * LANES..], inputs);
+        store(&acc, &mut grads[place(0)..], inputs);
     } else {
         let done = group.index.trailing_ones() as usize;
         for l in 0..done {
@@ -92,32 +109,42 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize>(
     }
 }
 
-/// The tree over the shards of a group.
+/// The tree over the shards of a group. Of those that are taken abreast the sum is one node.
 #[inline(always)]
-fn group_sum<S: Registers, const MR: usize, const NV: usize>(
+fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
     simd: S,
-    starts: &[usize; UNITS],
+    at: (&[usize; UNITS], usize),
     group: &Group,
     tiles: &mut [f32],
     claims: &mut Claims,
 ) -> [[f32x16<S>; NV]; MR] {
+    let mut ask = (claims, const { asks_in_turns(MR, NV, ABREAST) });
     let (mut node, mut rest) = (0, group.pieces);
     let acc = loop {
-        let (pieces, others) = rest.split_at(group.per_shard);
-        let acc = chain::<S, MR, NV>(simd, starts, group, pieces, claims);
-        if others.is_empty() {
+        let (shard, others) = rest.split_at(group.per_shard);
+        let acc = if ABREAST == 2 && !others.is_empty() {
+            let (second, others) = others.split_at(group.per_shard);
+            rest = others;
+            let pair = chains::<S, MR, NV, 2>(simd, at, group, [shard, second], &mut ask);
+            sum(pair)
+        } else {
+            rest = others;
+            let [acc] = chains::<S, MR, NV, 1>(simd, at, group, [shard], &mut ask);
+            acc
+        };
+        if rest.is_empty() {
             break acc;
         }
-        rest = others;
         store(&acc, &mut tiles[node * MR * NV * LANES..], MR);
         node += 1;
     };
     match node {
         0 => acc,
         1 => tree::<S, MR, NV, 2>(simd, tiles, acc),
-        _ if const { is_tall(MR, NV) } => unreachable!("a tall tile over {} shards", node + 1),
+        _ if const { most_nodes(MR, NV, ABREAST) } == 2 => unreachable!("{} nodes", node + 1),
         2 => tree::<S, MR, NV, 3>(simd, tiles, acc),
         3 => tree::<S, MR, NV, 4>(simd, tiles, acc),
+        _ if const { most_nodes(MR, NV, ABREAST) } == 4 => unreachable!("{} nodes", node + 1),
         4 => tree::<S, MR, NV, 5>(simd, tiles, acc),
         5 => tree::<S, MR, NV, 6>(simd, tiles, acc),
         6 => tree::<S, MR, NV, 7>(simd, tiles, acc),
@@ -125,45 +152,53 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize>(
     }
 }
 
-/// One chain of fused multiply-adds over the rows of a shard, for each element of a tile. A tall tile asks for
-/// memory meanwhile: all at its beginning, that held up its own loads, and 784-128-10, 54-256-256-256-7 and
-/// 784-512-512-10 trained at 0.96 to 0.98 of the speed (Granite Rapids). A short tile's chains end too soon.
+/// The sum of two shards.
 #[inline(always)]
-fn chain<S: Registers, const MR: usize, const NV: usize>(
-    simd: S,
-    starts: &[usize; UNITS],
-    group: &Group,
-    pieces: &[Option<Piece>],
-    claims: &mut Claims,
+fn sum<S: Registers, const MR: usize, const NV: usize>(
+    [mut acc, second]: [[[f32x16<S>; NV]; MR]; 2],
 ) -> [[f32x16<S>; NV]; MR] {
-    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    for piece in pieces {
-        let Some(Piece { x, dy, rows }) = *piece else { return acc };
-        let mut right = [&[][..]; NV];
-        for (v, right) in right.iter_mut().enumerate() {
-            *right = &dy[(group.panel + v) * group.apart.1..].as_chunks::<LANES>().0[..rows];
+    for m in 0..MR {
+        for v in 0..NV {
+            acc[m][v] += second[m][v];
+        }
+    }
+    acc
+}
+
+/// For each of some shards, row by row beside each other, one chain of fused multiply-adds over its rows for each
+/// element of a tile. Asks for memory meanwhile, if told to.
+#[inline(always)]
+fn chains<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
+    simd: S,
+    at: (&[usize; UNITS], usize),
+    group: &Group,
+    shards: [&[Option<Piece>]; ABREAST],
+    ask: &mut (&mut Claims, bool),
+) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
+    let mut acc = [[[f32x16::splat(simd, 0.0); NV]; MR]; ABREAST];
+    for p in 0..group.per_shard {
+        let mut sides = [Sides::NONE; ABREAST];
+        for (sides, pieces) in sides.iter_mut().zip(shards) {
+            let Some(piece) = &pieces[p] else { return acc };
+            *sides = Sides::of::<MR>(piece, at, group);
         }
         if MR == 1 && group.ones {
-            for (v, right) in right.iter().enumerate() {
-                for row in *right {
-                    acc[0][v] += f32x16::load_array_ref(simd, row);
+            for (acc, sides) in acc.iter_mut().zip(&sides) {
+                for (v, right) in sides.right.iter().enumerate() {
+                    for row in *right {
+                        acc[0][v] += f32x16::load_array_ref(simd, row);
+                    }
                 }
             }
             continue;
         }
-        let units = const { MR / unit(MR) };
-        let mut left = [&[][..]; UNITS];
-        for (left, &start) in left.iter_mut().zip(starts).take(units) {
-            *left = &x[start..].as_chunks::<LANES>().0[..rows];
+        let rows = sides.iter().map(|sides| sides.rows).min().unwrap_or(0);
+        let turns = rows / AT_ONCE;
+        acc = links::<S, MR, NV, ABREAST, AT_ONCE>(simd, &sides, turns, acc, ask);
+        for (acc, sides) in acc.iter_mut().zip(&sides) {
+            let rest = sides.after(turns * AT_ONCE);
+            [*acc] = links::<S, MR, NV, 1, 1>(simd, &[rest], rest.rows, [*acc], ask);
         }
-        acc = links::<S, MR, NV, AT_ONCE>(simd, &left, &right, acc, claims);
-        for left in left.iter_mut().take(units) {
-            *left = &left[rows / AT_ONCE * AT_ONCE..];
-        }
-        for right in &mut right {
-            *right = &right[rows / AT_ONCE * AT_ONCE..];
-        }
-        acc = links::<S, MR, NV, 1>(simd, &left, &right, acc, claims);
     }
     acc
 }
@@ -172,37 +207,88 @@ fn chain<S: Registers, const MR: usize, const NV: usize>(
 /// ports they take.
 pub(super) const AT_ONCE: usize = 4;
 
-/// `acc` and the products of rows, N at a time as far as they go.
-#[inline(always)]
-fn links<S: Registers, const MR: usize, const NV: usize, const N: usize>(
-    simd: S,
-    left: &[&[[f32; LANES]]; UNITS],
-    right: &[&[[f32; LANES]]; NV],
-    mut acc: [[f32x16<S>; NV]; MR],
-    claims: &mut Claims,
-) -> [[f32x16<S>; NV]; MR] {
-    let unit = const { unit(MR) };
-    let turns = right[0].len() / N;
-    let (mut lefts, mut rights) = ([&[][..]; UNITS], [&[][..]; NV]);
-    for (lefts, left) in lefts.iter_mut().zip(left).take(MR / unit) {
-        *lefts = &left.as_chunks::<N>().0[..turns];
+/// What of a piece's x and dy a tile multiplies.
+#[derive(Clone, Copy)]
+struct Sides<'a, const NV: usize> {
+    left: [&'a [[f32; LANES]]; UNITS],
+    right: [&'a [[f32; LANES]]; NV],
+    rows: usize,
+}
+
+impl<'a, const NV: usize> Sides<'a, NV> {
+    const NONE: Self = Self { left: [&[]; UNITS], right: [&[]; NV], rows: 0 };
+
+    /// Of a tile of MR inputs whose units begin at `starts` in x and whose first panel is `panel` of its strip.
+    #[inline(always)]
+    fn of<const MR: usize>(
+        &Piece { x, dy, rows }: &Piece<'a>,
+        (starts, panel): (&[usize; UNITS], usize),
+        group: &Group,
+    ) -> Self {
+        let mut sides = Self { rows, ..Self::NONE };
+        for (v, right) in sides.right.iter_mut().enumerate() {
+            let panel = group.panel + panel + v;
+            *right = &dy[panel * group.apart.1..].as_chunks::<LANES>().0[..rows];
+        }
+        if !group.ones {
+            for (left, &start) in sides.left.iter_mut().zip(starts).take(const { MR / unit(MR) }) {
+                *left = &x[start..].as_chunks::<LANES>().0[..rows];
+            }
+        }
+        sides
     }
-    for (rights, right) in rights.iter_mut().zip(right) {
-        *rights = &right.as_chunks::<N>().0[..turns];
+
+    /// What comes after the first `rows` rows.
+    #[inline(always)]
+    fn after(&self, rows: usize) -> Self {
+        let mut sides = *self;
+        sides.rows -= rows;
+        for left in &mut sides.left {
+            *left = left.get(rows..).unwrap_or_default();
+        }
+        for right in &mut sides.right {
+            *right = &right[rows..];
+        }
+        sides
+    }
+}
+
+/// `acc` and the products of the first rows of some shards, in so many turns of N rows.
+#[inline(always)]
+fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, const N: usize>(
+    simd: S,
+    sides: &[Sides<NV>; ABREAST],
+    turns: usize,
+    mut acc: [[[f32x16<S>; NV]; MR]; ABREAST],
+    (claims, in_turns): &mut (&mut Claims, bool),
+) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
+    let unit = const { unit(MR) };
+    let (mut lefts, mut rights) = ([[&[][..]; UNITS]; ABREAST], [[&[][..]; NV]; ABREAST]);
+    for s in 0..ABREAST {
+        for (lefts, left) in lefts[s].iter_mut().zip(&sides[s].left).take(MR / unit) {
+            *lefts = &left.as_chunks::<N>().0[..turns];
+        }
+        for (rights, right) in rights[s].iter_mut().zip(&sides[s].right) {
+            *rights = &right.as_chunks::<N>().0[..turns];
+        }
     }
     for t in 0..turns {
-        if const { is_tall(MR, NV) && N == AT_ONCE } {
+        if *in_turns && N == AT_ONCE {
             claims.turn();
         }
         for k in 0..N {
-            let mut lanes = [f32x16::splat(simd, 0.0); NV];
-            for v in 0..NV {
-                lanes[v] = f32x16::load_array_ref(simd, &rights[v][t][k]);
+            let mut lanes = [[f32x16::splat(simd, 0.0); NV]; ABREAST];
+            for s in 0..ABREAST {
+                for v in 0..NV {
+                    lanes[s][v] = f32x16::load_array_ref(simd, &rights[s][v][t][k]);
+                }
             }
             for m in 0..MR {
-                let left = f32x16::splat(simd, lefts[m / unit][t][k][m % unit]);
-                for v in 0..NV {
-                    acc[m][v] = left.fma(lanes[v], acc[m][v]);
+                for s in 0..ABREAST {
+                    let left = f32x16::splat(simd, lefts[s][m / unit][t][k][m % unit]);
+                    for v in 0..NV {
+                        acc[s][m][v] = left.fma(lanes[s][v], acc[s][m][v]);
+                    }
                 }
             }
         }
