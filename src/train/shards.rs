@@ -31,7 +31,8 @@ const ROWS_PER_BLOCK: usize = 512;
 /// every core is slow now and then. There are more than the fewest only where they have as many rows as this. Four
 /// blocks instead of two, two threads, some steps of both in turns in one process, medians on a busy Zen 3: of 128 rows
 /// 784-128-10 1.03, 54-256-256-256-7 1.03 (twice), 784-512-512-10 1.03, 784-2048-2048-10 1.02 and 1.03 and
-/// 64-128-128-10 1.00; of 64 rows 0.99, 1.00 (0.993 to 0.996), 1.005; of 256 rows the second net 0.99.
+/// 64-128-128-10 1.00; of 64 rows 0.99, 1.00 (0.993 to 0.996), 1.005; of 256 rows the second net 0.99. On Zen 4
+/// 784-2048-2048-10 1.016 and 54-256-256-256-7 1.002.
 const BLOCKS_PER_WORKER: (usize, usize) = (2, 4);
 const ROWS_OF_MORE: usize = 128;
 

@@ -230,7 +230,7 @@ impl<'a, const NV: usize> Sides<'a, NV> {
             let panel = group.panel + panel + v;
             *right = &dy[panel * group.apart.1..].as_chunks::<LANES>().0[..rows];
         }
-        if !group.ones {
+        if !(MR == 1 && group.ones) {
             for (left, &start) in sides.left.iter_mut().zip(starts).take(const { MR / unit(MR) }) {
                 *left = &x[start..].as_chunks::<LANES>().0[..rows];
             }
