@@ -194,8 +194,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Makes one optimizer step; the last one of an epoch ends it, with its validation. A step of less than three
-    /// million floating-point operations is made on this thread alone, and a larger one where that is faster, unless the
-    /// threads are set exactly.
+    /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
+    /// faster, unless the threads are set exactly.
+    ///
+    /// Workers that had nothing to do for a millisecond sleep, and then take up to some milliseconds until each has a
+    /// core: a program with work of its own between two steps that are shorter than that trains faster with
+    /// [`threads(1)`](TrainConfig::threads).
     ///
     /// # Errors
     /// As [`train_parallel`].
