@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use unisono::SimdLevel;
 use unisono::bench_support::{Elementwise, Function, Products, fma_peak};
-use unisono::bench_support::{Gauge, share_of_peak};
+use unisono::bench_support::{Gauge, is_double_pumped, share_of_peak};
 
 /// Rows, inputs and outputs: layers of small, medium and wide nets, and one that fits anywhere.
 const SHAPES: [[usize; 3]; 4] = [[64, 784, 128], [64, 512, 512], [64, 2048, 2048], [64, 64, 64]];
@@ -64,7 +64,10 @@ fn elementwise(criterion: &mut Criterion) {
 /// Prints the share of the peak that each product reaches.
 fn table() {
     let gauge = Gauge::new();
-    println!("\nshare of one core's arithmetic peak, {}", SimdLevel::current());
+    let level = SimdLevel::current();
+    let pumped = level == SimdLevel::Avx512 && is_double_pumped();
+    let pumped = if pumped { ", double-pumped" } else { "" };
+    println!("\nshare of one core's arithmetic peak, {level}{pumped}");
     println!("{:<36} {:>8} {:>8}", "product", "median", "best");
     let line = |name: String, (median, best): (f64, f64)| {
         println!("{name:<36} {:>7.1}% {:>7.1}%", median * 100.0, best * 100.0);

@@ -35,5 +35,4 @@ pub(crate) use ln::{ln, ln_1p_unit, softplus};
 pub(crate) use math::{exp_nonpositive, expm1_nonpositive, quotient, relu, relu_gradient};
 pub(crate) use math::{sigmoid, tanh, tanh_gradient};
 pub(crate) use normal::normal;
-pub use peak::fma_peak;
-pub(crate) use peak::is_double_pumped;
+pub use peak::{fma_peak, is_double_pumped};

@@ -197,9 +197,8 @@ impl<'a> Trainer<'a> {
     /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
     /// faster, unless the threads are set exactly.
     ///
-    /// Workers that had nothing to do for a millisecond sleep, and then take up to some milliseconds until each has a
-    /// core: a program with work of its own between two steps that are shorter than that trains faster with
-    /// [`threads(1)`](TrainConfig::threads).
+    /// After a pause of some milliseconds its workers sleep and are slow to come: shorter steps with work of your own
+    /// between them are made faster with [`threads(1)`](TrainConfig::threads).
     ///
     /// # Errors
     /// As [`train_parallel`].

@@ -71,7 +71,7 @@ pub(crate) fn weight_grad<'a>(
     grads: (&mut [f32], &mut [f32]),
     claims: &mut Claims,
 ) {
-    let abreast = is_double_pumped();
+    let abreast: fn() -> bool = is_double_pumped;
     dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, (claims, abreast)));
 }
 
@@ -82,7 +82,7 @@ fn weight_grad_at<'a, S: Registers>(
     shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
-    (claims, abreast): (&mut Claims, bool),
+    (claims, abreast): (&mut Claims, fn() -> bool),
 ) {
     let (inputs, outputs) = (block.inputs.clone(), block.outputs.clone());
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
@@ -128,8 +128,8 @@ struct Sum<'a, 'l, F> {
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
     /// Whether wide registers may take two shards abreast: tiles are of one panel then, and each multiply-add has an
-    /// operand to load.
-    abreast: bool,
+    /// operand to load. Asked only where it matters, for the first answer takes a while.
+    abreast: fn() -> bool,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
@@ -139,7 +139,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let long = self.shards.long(LONG_SHARD);
         let tall = long && self.inputs >= TALL;
         let near = self.shards.rows() * self.inputs <= NEAR;
-        let abreast = self.abreast && self.shards.are_grouped() && (near || !long);
+        let worth = S::WIDE && self.shards.are_grouped() && (near || !long);
+        let abreast = worth && (self.abreast)();
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -299,9 +300,10 @@ mod tests {
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
         let least = *shard_rows.iter().min().unwrap();
         let pieces = [1, 2, 3, PIECES].into_iter().filter(|&pieces| pieces <= least);
+        let [alone, abreast]: [fn() -> bool; 2] = [|| false, || true];
         let widest = levels()[0];
         let ways: Vec<_> =
-            levels().into_iter().map(|level| (false, level)).chain([(true, widest)]).collect();
+            levels().into_iter().map(|level| (alone, level)).chain([(abreast, widest)]).collect();
         for (pieces, (abreast, level)) in
             pieces.flat_map(|pieces| ways.iter().map(move |&way| (pieces, way)))
         {

@@ -66,7 +66,7 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         ((self.count - 1) >> self.at_once) + 1
     }
 
-    /// Rows of all shards, nearly.
+    /// Rows of all shards, as if each had as many as the first.
     pub fn rows(&self) -> usize {
         self.count * self.rows
     }
