@@ -153,6 +153,10 @@ fn column<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     if const { MR == 12 && NV == 2 } && rest <= whole {
         // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
         row = tiles::<S, 13, NV, ASK>(simd, a, 0..rest * 13, &place, c, beside);
+    } else if const { MR == 6 } && rest > 0 && (MR - rest) * 5 <= a.rows {
+        // 64 rows are nine of 6 and two of 5, whose ten chains keep the multiply-adds busy, where the eight of a tile
+        // of 4 do not.
+        row = tiles::<S, 5, NV, ASK>(simd, a, 0..(MR - rest) * 5, &place, c, beside);
     } else if MR == 12 && whole > 0 && rest == 4 {
         // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
         tall -= 16;
