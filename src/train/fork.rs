@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::pool::cores;
 
-/// How long one side looks out for the other before rayon may send it to sleep.
-const AWAKE: Duration = Duration::from_millis(1);
+/// How long one side looks out for the other before it may be sent to sleep.
+pub(super) const AWAKE: Duration = Duration::from_millis(1);
 
 /// Looks at the other side between two looks for other work, and looks for work between two offers of
 /// the core to other threads.

@@ -2,10 +2,12 @@
 //! follows.
 
 mod block;
+mod call;
 mod config;
 mod epoch;
 mod feed;
 mod fork;
+mod helpers;
 mod history;
 mod live;
 mod log;

@@ -14,10 +14,15 @@ pub(crate) use timer::{Timer, Untimed};
 pub(super) use trial::IN_DOUBT;
 use trial::Trial;
 
+use std::sync::Arc;
+
 use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+use rayon::ThreadPool;
 
 use super::block::{Block, Pass};
 use super::fork::Fork;
+use super::helpers::{End, Helpers};
 use super::plan::Plan;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
@@ -63,6 +68,8 @@ pub(super) struct Stepper {
     pub team: Option<Team>,
     /// Whether neither the team nor the pool is to be called.
     pub alone: bool,
+    /// The pool whose workers the calling thread, which is none of them, calls to help.
+    pub outside: Option<Arc<ThreadPool>>,
     /// Finds out whether to share steps out, where that is in doubt.
     trial: Option<Trial>,
     exact: bool,
@@ -137,6 +144,7 @@ impl Stepper {
             run_length: runs::run_length(model, whole),
             team: None,
             alone: false,
+            outside: None,
             trial: None,
             exact,
             norm: false,
@@ -293,13 +301,19 @@ impl Stepper {
             bound: !self.in_memory(input.clip),
         };
         let (ahead, fork) = (self.floats(model, input) <= NEAR, self.fork());
+        let pool = self.outside.clone();
+        let helpers = self.helpers(pool.as_deref());
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let cut = &self.cut;
         let normalizer = input.normalizer();
-        each_block(blocks, 0, fork, &|index, block| {
+        let through = |index: usize, block: &mut Block| {
             let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
             through(block, &pass, input, taken, timer);
-        });
+        };
+        match helpers {
+            Some(helpers) => each_block_helped(blocks, helpers, through),
+            None => each_block(blocks, 0, fork, &through),
+        }
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
         let (rows, lr) = (input.rows.len(), input.lr);
@@ -350,4 +364,22 @@ fn each_block(
     let middle = blocks.len().div_ceil(2);
     let (left, right) = blocks.split_at_mut(middle);
     fork.join(|| each_block(left, first, fork, f), || each_block(right, first + middle, fork, f));
+}
+
+/// Calls `f` with each block, here and on the workers that come to help.
+fn each_block_helped(
+    blocks: &mut [CachePadded<Block>],
+    helpers: Helpers,
+    f: impl Fn(usize, &mut Block) + Sync,
+) {
+    let left = Mutex::new(blocks.iter_mut().enumerate());
+    helpers.share(|end| {
+        let claim = || match end {
+            End::Front => left.lock().next(),
+            End::Back => left.lock().next_back(),
+        };
+        while let Some((index, block)) = claim() {
+            f(index, block);
+        }
+    });
 }

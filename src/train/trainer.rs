@@ -1,6 +1,7 @@
 //! The loop: epochs of shuffled batches, step by step.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rayon::ThreadPool;
 
@@ -9,7 +10,7 @@ use super::epoch::EpochState;
 use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, Observer, StepReport};
-use super::pool::{self, catch, pool};
+use super::pool::pool;
 use super::shards::shards;
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
 use super::{EpochReport, History, StopReason, team};
@@ -75,6 +76,8 @@ pub struct Trainer<'a> {
     pub(super) stepper: Stepper,
     pub(super) pool: Option<Arc<ThreadPool>>,
     workers: usize,
+    /// When the last call ended.
+    pub(super) ended: Option<Instant>,
     pub(super) epoch: EpochState,
     pub(super) schedule: ScheduleState,
     pub(super) stopping: StoppingState,
@@ -141,6 +144,7 @@ impl<'a> Trainer<'a> {
             stepper,
             pool,
             workers,
+            ended: None,
             epoch: EpochState::default(),
             schedule: ScheduleState::new(config.optimizer.lr()),
             stopping: StoppingState::default(),
@@ -197,8 +201,8 @@ impl<'a> Trainer<'a> {
     /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
     /// faster, unless the threads are set exactly.
     ///
-    /// After a pause of some milliseconds its workers sleep and are slow to come: shorter steps with work of your own
-    /// between them are made faster with [`threads(1)`](TrainConfig::threads).
+    /// After a pause the workers sleep: this thread then begins by itself, and they join in as they wake up, for which
+    /// each step allocates a few bytes.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -240,42 +244,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// Rows of a whole batch.
-    fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         self.config.batch_size.min(self.feed.source().rows())
     }
 
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> usize {
         steps_per_epoch(self.feed.source().rows(), &self.config)
-    }
-
-    /// Runs `f`, which makes so many steps, on the pool, if there is one and they are worth it, and turns a panic into
-    /// an error. Tells observers if the run ends by it; beyond that, every epoch ends it again.
-    fn guarded<T: Send>(
-        &mut self,
-        steps: usize,
-        f: impl FnOnce(&mut Self) -> Result<T> + Send,
-    ) -> Result<T> {
-        let step = self.model.flops_per_row() * self.batch();
-        // Being called to the pool and back takes as long as a step of a small net; whether it helps without a team is
-        // not known there.
-        let sure = self.stepper.team.is_some() || pool::workers(self.config.threads, step) > 1;
-        let times = if sure { 1 } else { 10 };
-        let flops = step.saturating_mul(steps) / times;
-        let worth = pool::workers(self.config.threads, flops) > 1;
-        let pool = self.pool.clone().filter(|_| worth);
-        self.stepper.alone = pool.is_none();
-        let done = catch(|| match pool {
-            Some(pool) => pool.install(|| f(self)),
-            None => f(self),
-        });
-        self.epoch.stop_clock();
-        let done = done.flatten();
-        if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {
-            let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
-            return done.and_then(|done| told.map(|()| done));
-        }
-        done
     }
 
     fn epoch_inside(&mut self) -> Result<EpochReport> {

@@ -1,6 +1,10 @@
 //! The second half of a step: for each unit of parameters the tree-sum of its gradient over the
 //! shards, the optimizer's update and the transpose, while it is in the cache.
 
+mod parts;
+
+pub(crate) use parts::{Part, Share, each, runs};
+
 use std::cell::RefCell;
 use std::mem::take;
 use std::ops::Range;
@@ -8,7 +12,6 @@ use std::ops::Range;
 use crossbeam::utils::CachePadded;
 
 use super::block::Block;
-use super::fork::Fork;
 use super::plan::Plan;
 use super::shards::{Cut, Piece};
 use super::step::{Phase, Timer};
@@ -198,18 +201,6 @@ fn tree_sum(
     }
 }
 
-/// The parts of the trainer's buffers that a run of units owns.
-pub(crate) struct Part<'a, 't> {
-    pub params: &'a mut [f32],
-    /// Pieces of the transpose.
-    pub pieces: &'a mut [&'t mut [f32]],
-    pub slots: [&'a mut [f32]; 3],
-    /// Gradients in memory; empty where they go straight into the update.
-    pub grads: &'a mut [f32],
-    /// The size of each unit's gradient.
-    pub sizes: &'a mut [f64],
-}
-
 /// What the size of a gradient in memory is: either is finite only if every value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
@@ -217,98 +208,6 @@ pub(crate) enum Size {
     Squares,
     /// Its largest absolute value, which is faster to find.
     Largest,
-}
-
-impl<'t> Part<'_, 't> {
-    /// The same for a shorter time.
-    pub fn reborrow(&mut self) -> Part<'_, 't> {
-        let [a, b, c] = &mut self.slots;
-        Part {
-            params: self.params,
-            pieces: self.pieces,
-            slots: [a, b, c],
-            grads: self.grads,
-            sizes: self.sizes,
-        }
-    }
-
-    /// Splits off the first `units` units.
-    fn split(self, units: usize, params: usize, pieces: usize) -> (Self, Self) {
-        fn cut<T>(slice: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
-            let at = at.min(slice.len());
-            slice.split_at_mut(at)
-        }
-        let (p0, p1) = self.params.split_at_mut(params);
-        let (t0, t1) = cut(self.pieces, pieces);
-        let (g0, g1) = cut(self.grads, params);
-        let (s0, s1) = self.sizes.split_at_mut(units);
-        let [a, b, c] = self.slots.map(|slot| cut(slot, params));
-        (
-            Self { params: p0, pieces: t0, slots: [a.0, b.0, c.0], grads: g0, sizes: s0 },
-            Self { params: p1, pieces: t1, slots: [a.1, b.1, c.1], grads: g1, sizes: s1 },
-        )
-    }
-}
-
-/// Calls `f` with each unit and its part, in parallel down to runs of units that cost `grain`.
-pub(crate) fn each(
-    units: &[Unit],
-    part: Part,
-    (grain, fork): (usize, Fork),
-    f: &(impl Fn(&Unit, Part) + Sync),
-) {
-    let cost: usize = units.iter().map(|unit| unit.cost).sum();
-    let parallel = units.len() > 1 && cost > grain;
-    let middle = if parallel { middle(units, cost) } else { 1.min(units.len()) };
-    match units.split_at(middle) {
-        ([], _) => {}
-        ([unit], []) => f(unit, part),
-        (left, right) => {
-            let params = right[0].params.start - left[0].params.start;
-            let pieces = right[0].pieces.start - left[0].pieces.start;
-            let (a, b) = part.split(middle, params, pieces);
-            if parallel {
-                fork.join(|| each(left, a, (grain, fork), f), || each(right, b, (grain, fork), f));
-            } else {
-                f(&left[0], a);
-                each_in_turn(right, b, f);
-            }
-        }
-    }
-}
-
-/// Calls `f` with the runs of units that [`each`] shares out.
-pub(crate) fn runs<'u>(units: &'u [Unit], grain: usize, f: &mut impl FnMut(&'u [Unit])) {
-    let cost: usize = units.iter().map(|unit| unit.cost).sum();
-    if units.len() < 2 || cost <= grain {
-        return f(units);
-    }
-    let (left, right) = units.split_at(middle(units, cost));
-    runs(left, grain, f);
-    runs(right, grain, f);
-}
-
-fn each_in_turn(units: &[Unit], mut part: Part, f: &impl Fn(&Unit, Part)) {
-    for (index, unit) in units.iter().enumerate() {
-        let Some(next) = units.get(index + 1) else {
-            return f(unit, part);
-        };
-        let (params, pieces) =
-            (next.params.start - unit.params.start, next.pieces.start - unit.pieces.start);
-        let (first, rest) = part.split(1, params, pieces);
-        f(unit, first);
-        part = rest;
-    }
-}
-
-/// Where to cut units so that both sides cost about the same.
-fn middle(units: &[Unit], cost: usize) -> usize {
-    let mut sum = 0;
-    let left = units.iter().take_while(|unit| {
-        sum += unit.cost;
-        sum * 2 <= cost
-    });
-    left.count().clamp(1, units.len() - 1)
 }
 
 thread_local! {

@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use rayon::ThreadPool;
+
 use super::{IN_DOUBT, NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer, Trial};
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
 use crate::model::Sequential;
 use crate::train::fork::Fork;
+use crate::train::helpers::Helpers;
 use crate::train::pool;
 use crate::train::shards::shards;
 use crate::train::team::{Learned, Lengths, Net, Run, Team};
@@ -64,6 +67,12 @@ impl Stepper {
     /// How the workers who make the next step come together.
     pub(super) fn fork(&self) -> Fork {
         if self.together() { self.fork } else { Fork::new(1) }
+    }
+
+    /// Who helps with the next step, where the calling thread is outside of the pool and it is worth it.
+    pub(super) fn helpers<'p>(&self, pool: Option<&'p ThreadPool>) -> Option<Helpers<'p>> {
+        let workers = self.fork().workers;
+        pool.filter(|_| workers > 1).map(|pool| Helpers { pool, workers })
     }
 
     /// Makes `count` steps, of which each is told what `input` says of its index, and adds what they found to

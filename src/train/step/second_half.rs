@@ -5,9 +5,9 @@ use std::mem::take;
 use super::{NotFinite, Phase, StepInput, Stepper, Timer};
 use crate::model::Sequential;
 use crate::optim::Step;
-use crate::train::fork::Fork;
+use crate::train::helpers::Helpers;
 use crate::train::update::{
-    Batch, Part, Size, Unit, each, fused, gradient_only, share_out, update_all, update_only,
+    Batch, Part, Share, Size, Unit, each, fused, gradient_only, share_out, update_all, update_only,
 };
 
 /// What the second half of a step works on, and how that is shared out.
@@ -19,7 +19,7 @@ struct SecondHalf<'a> {
     /// Room for the pieces of the transpose.
     room: &'a mut Vec<&'static mut [f32]>,
     in_memory: bool,
-    share: (usize, Fork),
+    share: Share<'a>,
 }
 
 impl Stepper {
@@ -34,7 +34,9 @@ impl Stepper {
     ) -> Result<Option<f64>, NotFinite> {
         let size = self.size(input.clip);
         let number = self.steps + 1;
-        let mut half = self.second_half(model, in_memory);
+        let pool = self.outside.clone();
+        let helpers = self.helpers(pool.as_deref());
+        let mut half = self.second_half(model, in_memory, helpers);
         let sum = if in_memory { Some(half.gradients(size, timer)?) } else { None };
         let squares = sum.filter(|_| size == Size::Squares);
         let grad = input.clip.scale(squares.unwrap_or(0.0));
@@ -43,9 +45,14 @@ impl Stepper {
     }
 
     /// Room for gradients is there where they go through memory.
-    fn second_half<'a>(&'a mut self, model: &'a mut Sequential, in_memory: bool) -> SecondHalf<'a> {
+    fn second_half<'a>(
+        &'a mut self,
+        model: &'a mut Sequential,
+        in_memory: bool,
+        helpers: Option<Helpers<'a>>,
+    ) -> SecondHalf<'a> {
         let fork = self.fork();
-        let share = (self.grain(fork.workers), fork);
+        let share = Share { grain: self.grain(fork.workers), fork, helpers };
         if in_memory {
             self.grads.grow(model.params.len());
         }
@@ -89,7 +96,7 @@ impl SecondHalf<'_> {
     /// Makes the optimizer's step and writes the transposes, from gradients in memory or from those it computes.
     fn apply(self, step: &Step, timer: &impl Timer) {
         let Self { units, batch, part, transpose, room, in_memory, share } = self;
-        if in_memory && share.1.workers == 1 {
+        if in_memory && share.fork.workers == 1 {
             return timer
                 .time(Phase::Update, || update_all(&batch, step, units, (part, transpose)));
         }
