@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
-
 use super::Sequential;
-use super::predict::{CHUNK, Forward, on_pool, on_pool_of, worth};
+use super::chunks::{CHUNK, Workers, each_chunk, worth};
+use super::predict::Forward;
 use crate::Result;
 use crate::data::{DataSource, Dataset, TargetShape};
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
-use crate::train::{Block, cores};
+use crate::train::cores;
 
 /// How well a model does on a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,7 +89,8 @@ impl Sequential {
     /// The same in memory without checks, on as many threads as help, `most` at most: a training's pool may have fewer.
     pub(crate) fn evaluate_on(&self, data: &Dataset, loss: &Loss, most: usize) -> Result<Score> {
         let mut sums = Sums::default();
-        on_pool_of(self.worth_of(data).min(most), || self.add_up_here(data, loss, &mut sums))?;
+        let workers = Workers { count: self.worth_of(data).min(most), leaves: true };
+        self.add_up_on(data, loss, &mut sums, workers)?;
         Ok(sums.score(loss))
     }
 
@@ -102,15 +102,22 @@ impl Sequential {
     /// Adds up over rows that begin on a multiple of a chunk, so that a stream's sums have the order of
     /// those in memory.
     fn add_up(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) -> Result<()> {
-        on_pool(self.worth_of(data), || self.add_up_here(data, loss, sums))
+        let workers = Workers { count: self.worth_of(data), leaves: false };
+        self.add_up_on(data, loss, sums, workers)
     }
 
-    fn add_up_here(&self, data: &Dataset, loss: &Loss, sums: &mut Sums) {
+    fn add_up_on(
+        &self,
+        data: &Dataset,
+        loss: &Loss,
+        sums: &mut Sums,
+        workers: Workers,
+    ) -> Result<()> {
         let fused_end = usize::from(loss.fuses(self.last_activation()));
         let forward = Forward::new(self, self.layers.len() - fused_end, data.rows());
-        let chunks = data.rows().div_ceil(CHUNK);
         let inputs = self.inputs();
-        let run = |block: &mut Block, index: usize| {
+        let mut parts = vec![(0.0, 0.0, 0); data.rows().div_ceil(CHUNK)];
+        each_chunk(parts.iter_mut().enumerate(), workers, |block, (index, part)| {
             let range = index * CHUNK..((index + 1) * CHUNK).min(data.rows());
             let features = &data.features_slice()[range.start * inputs..range.end * inputs];
             block.reserve(&forward.plan, forward.most, Some(data.targets().shape()), false);
@@ -118,20 +125,15 @@ impl Sequential {
             forward.run(block, features, range.len());
             block.loss(&forward.pass(), loss, None);
             let sum: f64 = block.losses[..range.len()].iter().sum();
-            (sum, loss.normalizer(data.targets(), range), block.correct)
-        };
-        let parts: Vec<_> = if rayon::current_num_threads() == 1 || chunks == 1 {
-            let mut block = Block::default();
-            (0..chunks).map(|index| run(&mut block, index)).collect()
-        } else {
-            (0..chunks).into_par_iter().map_init(Block::default, run).collect()
-        };
+            *part = (sum, loss.normalizer(data.targets(), range), block.correct);
+        })?;
         sums.rows += data.rows();
         for (loss, normalizer, correct) in parts {
             sums.loss += loss;
             sums.normalizer += normalizer;
             sums.correct += correct;
         }
+        Ok(())
     }
 
     /// Checks that data and loss fit the model; a stream's target values are seen as they are read.

@@ -1,6 +1,7 @@
 //! Models: layers in a row, with their parameters in one flat buffer.
 
 mod builder;
+mod chunks;
 mod evaluate;
 mod predict;
 mod raw;

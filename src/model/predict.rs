@@ -3,19 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayView2, CowArray, Ix2};
-use rayon::prelude::*;
 
 use super::Sequential;
+use super::chunks::{CHUNK, Workers, each_chunk, height, worth};
 use crate::layer::{Kind, Placed};
-use crate::train::pool::{cores, pool};
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
-
-/// Rows of a chunk, a multiple of 6 and of 12. Sums over a set of rows go chunk by chunk.
-pub(super) const CHUNK: usize = 192;
-
-/// Floating-point operations from which a further worker is worth waking.
-const FLOPS_PER_WORKER: usize = 1_000_000;
 
 impl Sequential {
     /// Computes the model's outputs, on all cores.
@@ -50,26 +43,18 @@ impl Sequential {
         let out = y.as_slice_mut().expect("a new array is one slice");
         let forward = Forward::new(self, self.layers.len(), x.nrows());
         let finite = AtomicBool::new(true);
-        let run = |block: &mut Block, (index, out): (usize, &mut [f32])| {
+        let height = height(x.nrows(), workers);
+        let chunks = out.chunks_mut(height * columns).enumerate();
+        each_chunk(chunks, Workers { count: workers, leaves: false }, |block, (index, out)| {
             let rows = out.len() / columns;
-            let from = &features[index * CHUNK * self.inputs()..][..rows * self.inputs()];
+            let from = &features[index * height * self.inputs()..][..rows * self.inputs()];
             if !from.iter().fold(true, |finite, v| finite & v.is_finite()) {
                 finite.store(false, Ordering::Relaxed);
                 return;
             }
             forward.run(block, from, rows);
             block.output(&forward.plan).copy_to(out);
-        };
-        if workers == 1 {
-            let mut block = Block::default();
-            let chunks = out.chunks_mut(CHUNK * columns).enumerate();
-            crate::train::catch(|| chunks.for_each(|chunk| run(&mut block, chunk)))?;
-        } else {
-            on_pool(workers, || {
-                let chunks = out.par_chunks_mut(CHUNK * columns).enumerate();
-                chunks.for_each_init(Block::default, run);
-            })?;
-        }
+        })?;
         if finite.into_inner() { Ok(y) } else { Err(not_finite(&x)) }
     }
 
@@ -153,44 +138,5 @@ impl<'a> Forward<'a> {
         block.reserve(&self.plan, self.most, None, false);
         block.load(features, self.model.inputs(), rows);
         block.forward(&self.pass(), 0, None);
-    }
-}
-
-/// How many workers `flops` floating-point operations are worth.
-pub(super) fn worth(flops: usize) -> usize {
-    cores().min(flops / FLOPS_PER_WORKER).max(1)
-}
-
-/// Runs `f` on a pool of so many workers, or on the one that the caller is on. A panic in a user's layer comes back as
-/// an error.
-pub(super) fn on_pool<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
-    match rayon::current_thread_index() {
-        Some(_) => crate::train::catch(f),
-        None => on_pool_of(workers, f),
-    }
-}
-
-/// The same, but leaves a pool that has fewer workers.
-pub(super) fn on_pool_of<T: Send>(workers: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
-    if rayon::current_thread_index().is_some() && rayon::current_num_threads() >= workers {
-        return crate::train::catch(f);
-    }
-    let pool = pool(workers)?;
-    crate::train::catch(|| pool.install(f))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_who_asks_for_it_leaves_a_pool_with_fewer_workers() {
-        let workers =
-            |on: fn(usize) -> Result<usize>, of| pool(2).unwrap().install(|| on(of)).unwrap();
-        let stays = |of| on_pool(of, rayon::current_num_threads);
-        let leaves = |of| on_pool_of(of, rayon::current_num_threads);
-        assert_eq!([1, 2, 5].map(|of| workers(stays, of)), [2, 2, 2]);
-        assert_eq!([1, 2, 5].map(|of| workers(leaves, of)), [2, 2, 5]);
-        assert_eq!(stays(3).unwrap(), 3);
     }
 }

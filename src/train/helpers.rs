@@ -14,14 +14,14 @@ use super::pool::cores;
 
 /// From which end to claim: parts that follow each other stay in one core's caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Front,
     Back,
 }
 
 /// Who shares work: the workers of a pool, of whom the calling thread takes the place of one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Helpers<'p> {
+pub(crate) struct Helpers<'p> {
     pub pool: &'p ThreadPool,
     pub workers: usize,
 }
