@@ -1,10 +1,11 @@
 //! The product of rows with panels: the forward pass and the input gradient.
 
+mod column;
 mod tile;
 
 use std::ops::Range;
 
-use self::tile::{Beside, Column, NOTHING, PANELS, ROWS, tile};
+use self::column::{Beside, NOTHING, PANELS, ROWS, column};
 pub(crate) use self::tile::{Finish, Slope, Start};
 use super::panels::Operand;
 use crate::rows::{LANES, Rows, RowsMut};
@@ -68,7 +69,7 @@ fn product_at<S: Registers>(
         return beside.bound();
     }
     let height = if S::WIDE { 12 } else { 6 };
-    let at_once = evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1);
+    let at_once = at_once(b);
     let slab = (SLAB / b.depth.min(at_once * b.piece).max(1)).max(height);
     let rows_at_once = evenly(a.rows, a.rows.div_ceil(slab), height);
     for row in (0..a.rows).step_by(rows_at_once) {
@@ -84,6 +85,11 @@ fn product_at<S: Registers>(
         }
     }
     beside.bound()
+}
+
+/// Pieces that a tile goes through at once.
+fn at_once(b: &Operand) -> usize {
+    evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1)
 }
 
 /// The length of each of `parts` parts of `len`, a multiple of `unit`, the last one shorter.
@@ -124,80 +130,6 @@ fn columns<S: Registers>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, besi
             column::<S, 6, 1, NOTHING>(simd, a, place, panel, c, beside)
         };
     }
-}
-
-/// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
-#[inline(always)]
-fn column<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
-    simd: S,
-    a: &Rows,
-    place: &Place,
-    panel: usize,
-    c: &mut RowsMut,
-    beside: &mut Beside,
-) -> usize {
-    let (b, pieces, next) = (place.b, &place.pieces, panel + NV);
-    let place = Column {
-        depth: pieces.start * b.piece..(pieces.end * b.piece).min(b.depth),
-        piece: b.piece,
-        panels: std::array::from_fn(|v| b.panel(panel + v)),
-        next: std::array::from_fn(|v| (next + v < b.panels()).then(|| b.panel(next + v))),
-        panel,
-        parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
-        start: place.start,
-        finish: place.finish,
-    };
-    let (whole, rest) = (a.rows / MR, a.rows % MR);
-    let mut row = 0;
-    let mut tall = a.rows;
-    if const { MR == 12 && NV == 2 } && rest <= whole {
-        // No small tiles: 64 rows are five of 13 or 12, and 128 are ten.
-        row = tiles::<S, 13, NV, ASK>(simd, a, 0..rest * 13, &place, c, beside);
-    } else if const { MR == 6 } && rest > 0 && (MR - rest) * 5 <= a.rows {
-        // 64 rows are nine of 6 and two of 5, whose ten chains keep the multiply-adds busy, where the eight of a tile
-        // of 4 do not.
-        row = tiles::<S, 5, NV, ASK>(simd, a, 0..(MR - rest) * 5, &place, c, beside);
-    } else if MR == 12 && whole > 0 && rest == 4 {
-        // Of 16 rows two tiles of 8 keep the multiply-adds busy, where one of 4 beside 12 would not.
-        tall -= 16;
-    }
-    row = tiles::<S, MR, NV, ASK>(simd, a, row..tall, &place, c, beside);
-    if const { MR > 8 } {
-        row = tiles::<S, 8, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
-    }
-    if const { MR > 4 } {
-        row = tiles::<S, 4, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
-        row = tiles::<S, 2, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
-        tiles::<S, 1, NV, ASK>(simd, a, row..a.rows, &place, c, beside);
-    }
-    NV
-}
-
-/// As many tiles of MR rows as fit; returns where they end. A function of its own for each height:
-/// one frame, which stays small without optimization too.
-#[inline(always)]
-fn tiles<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
-    simd: S,
-    a: &Rows,
-    rows: Range<usize>,
-    place: &Column<NV>,
-    c: &mut RowsMut,
-    beside: &mut Beside,
-) -> usize {
-    if rows.len() < MR {
-        return rows.start;
-    }
-    simd.vectorize(
-        #[inline(always)]
-        || {
-            let mut row = rows.start;
-            while row + MR <= rows.end {
-                tile::<S, MR, NV, ASK>(simd, a, place, c, row, beside);
-                row += MR;
-            }
-            row
-        },
-    )
 }
 
 #[cfg(test)]
@@ -332,6 +264,15 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_column_has_room_for_its_pieces() {
+        for inputs in 1..5000 {
+            let b = WeightLayout { inputs, outputs: 1 }.forward(&[]);
+            let most = if inputs <= DEPTH { b.pieces() } else { at_once(&b) };
+            assert!(most <= column::PIECES, "{inputs} inputs");
         }
     }
 

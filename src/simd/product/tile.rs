@@ -4,18 +4,13 @@ use std::ops::Range;
 
 use fearless_simd::{SimdBase, f32x16, prelude::*, u32x16};
 
+use super::column::{Beside, Column, PANELS, ROWS};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::Fma;
 use crate::simd::Registers;
-use crate::simd::ahead::{Ahead, Copying, Turn};
-use crate::simd::panels::Panel;
+use crate::simd::ahead::{Copying, Turn};
 use crate::simd::prefetch::{Pace, Pair, prefetch_pair};
 use crate::simd::{relu, relu_gradient, tanh_gradient};
-
-/// What a tile asks for: nothing, the next panels, or rows ahead as well.
-pub(super) const NOTHING: u8 = 0;
-pub(super) const PANELS: u8 = 1;
-pub(super) const ROWS: u8 = 2;
 
 /// Turns of what is done ahead that a tile makes at most.
 const TURNS: usize = 4;
@@ -62,39 +57,6 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// What tiles look after besides their sums.
-pub(super) struct Beside<'r, 'a> {
-    /// What is asked for meanwhile.
-    pub ahead: &'r mut Ahead<'a>,
-    /// The bits of the largest sizes that were stored, where they are asked for.
-    pub largest: Option<[u32; LANES]>,
-}
-
-impl Beside<'_, '_> {
-    /// What no stored value's size exceeds, where it is asked for.
-    pub fn bound(&self) -> Option<f32> {
-        let most = self.largest?.into_iter().fold(0, u32::max);
-        Some(f32::from_bits(most.min(f32::INFINITY.to_bits())))
-    }
-}
-
-/// NV panels, and the pieces of them that a column of tiles goes through.
-pub(super) struct Column<'a, const NV: usize> {
-    /// Where in the summed dimension the pieces lie, and the length of each but the last.
-    pub depth: Range<usize>,
-    pub piece: usize,
-    pub panels: [Panel<'a>; NV],
-    /// The panels that come after.
-    pub next: [Option<Panel<'a>>; NV],
-    /// The first panel's number.
-    pub panel: usize,
-    /// The binary logarithm of the parts in which the next panels are asked for, each a part of one panel: 1 at
-    /// least, for each two indices ask for one pair of lines at most.
-    pub parts: u32,
-    pub start: &'a Start<'a>,
-    pub finish: &'a Finish<'a>,
-}
-
 /// A tile of MR rows, of which the first is `first`, by NV panels. Most tiles of a column ask for a part of the
 /// next column's panels each. Where multiply-adds leave room for it, all of them copy rows ahead and ask for some,
 /// else those that ask for no panels ask for rows: on AVX2, with half as many multiply-adds to a load, copying in the
@@ -110,25 +72,21 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
 ) {
     let (parts, part) = (place.parts, first / MR);
     let per_panel = parts - (NV as u32 - 1);
-    let next = place.next.get(part >> per_panel).filter(|_| ASK >= PANELS).copied().flatten();
+    let next = part >> per_panel;
+    let asks = ASK >= PANELS && next < place.next;
     // Before any register is taken, for a call among them would have to save them all.
     let mut turns = [Turn::default(); TURNS];
-    if ASK == ROWS && (S::WIDE || next.is_none()) && !beside.ahead.is_done() {
-        let pieces = place.depth.len().div_ceil(place.piece);
-        turns.iter_mut().take(pieces).for_each(|turn| *turn = beside.ahead.turn());
+    if ASK == ROWS && (S::WIDE || !asks) && !beside.ahead.is_done() {
+        turns.iter_mut().take(place.pieces.len()).for_each(|turn| *turn = beside.ahead.turn());
     }
     let mut acc = started(simd, place, &c.shared(), first);
-    let mut left = &a.data[place.depth.start / LANES * a.panel + first * LANES..];
-    let (mut start, mut turns) = (place.depth.start, turns.iter());
-    while start < place.depth.end {
-        let piece = start..(start + place.piece).min(place.depth.end);
-        let mut panels = [&[][..]; NV];
-        for (slice, panel) in panels.iter_mut().zip(&place.panels) {
-            *slice = panel.piece(&piece);
-        }
+    let mut left = &a.data[place.from / LANES * a.panel + first * LANES..];
+    let mut turns = turns.iter();
+    for piece in place.pieces {
+        let len = piece.panels[0].len();
         let mut paces = [Pace::new(&[], 1); 2];
-        if let Some(next) = next {
-            let pairs: &[Pair] = next.piece(&piece).as_flattened().as_chunks().0;
+        if asks {
+            let pairs = piece.next[next];
             let part = part & ((1 << per_panel) - 1);
             let from = |part: usize| (pairs.len() * part) >> per_panel;
             paces[0] = Pace::new(&pairs[from(part)..from(part + 1)], (LANES >> parts).max(1));
@@ -138,16 +96,15 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
             && let Some(turn) = turns.next()
         {
             if S::WIDE {
-                copying = beside.ahead.copying(turn, piece.len() / LANES);
+                copying = beside.ahead.copying(turn, len / LANES);
                 paces[1] = Pace::new(turn.asked, WIDE_AT_ONCE);
-            } else if next.is_none() {
+            } else if !asks {
                 paces[0] = Pace::new(turn.asked, AT_ONCE);
             }
         }
-        let right = (piece.len(), &panels);
+        let right = (len, &piece.panels);
         acc = chain::<S, MR, NV, ASK>(simd, (left, a.panel), right, acc, paces, copying);
-        left = left.get(piece.len() / LANES * a.panel..).unwrap_or_default();
-        start = piece.end;
+        left = left.get(len / LANES * a.panel..).unwrap_or_default();
     }
     let acc = finished(simd, place, first, acc);
     stored(simd, place.panel, first, acc, c, &mut beside.largest);
