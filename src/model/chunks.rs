@@ -50,8 +50,8 @@ where
     I: DoubleEndedIterator + ExactSizeIterator + Send,
     I::Item: Send,
 {
-    let count = workers.count.min(chunks.len());
-    if count < 2 {
+    let parts = chunks.len();
+    if workers.count.min(parts) < 2 {
         let mut block = Block::default();
         return catch(|| chunks.for_each(|chunk| run(&mut block, chunk)));
     }
@@ -69,7 +69,7 @@ where
             run(&mut block, chunk);
         }
     };
-    catch(|| Helpers { pool: &pool, workers: count }.share(work))
+    catch(|| Helpers { pool: &pool, workers: workers.count }.at_most(parts).share(work))
 }
 
 /// Whether the caller is in a pool that is to be used.

@@ -27,10 +27,18 @@ pub(crate) struct Helpers<'p> {
 }
 
 impl Helpers<'_> {
+    /// The same, but no more of them than there are parts to share.
+    pub fn at_most(self, parts: usize) -> Self {
+        Self { workers: self.workers.min(parts).max(1), ..self }
+    }
+
     /// Calls `work` on this thread, which claims from the front, and on the others as they come, which claim from the
     /// back; returns when all have returned. Each allocates a few bytes.
     pub fn share(self, work: impl Fn(End) + Sync) {
         let others = self.workers - 1;
+        if others == 0 {
+            return work(End::Front);
+        }
         let left = AtomicUsize::new(others);
         let other = || {
             work(End::Back);
@@ -95,6 +103,16 @@ mod tests {
             assert!(done.into_iter().eq(0..100));
             assert_eq!(calls.into_inner(), workers);
         }
+    }
+
+    #[test]
+    fn nobody_is_called_for_a_part_alone() {
+        let pool = pool(2).unwrap();
+        let ends = Mutex::new(vec![]);
+        for parts in [0, 1] {
+            Helpers { pool: &pool, workers: 2 }.at_most(parts).share(|end| ends.lock().push(end));
+        }
+        assert_eq!(ends.into_inner(), [End::Front, End::Front]);
     }
 
     #[test]

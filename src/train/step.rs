@@ -372,6 +372,7 @@ fn each_block_helped(
     helpers: Helpers,
     f: impl Fn(usize, &mut Block) + Sync,
 ) {
+    let helpers = helpers.at_most(blocks.len());
     let left = Mutex::new(blocks.iter_mut().enumerate());
     helpers.share(|end| {
         let claim = || match end {

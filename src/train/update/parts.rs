@@ -65,7 +65,7 @@ pub(crate) fn each(units: &[Unit], part: Part, share: Share, f: &(impl Fn(&Unit,
         return each_forked(units, part, (share.grain, share.fork), f);
     };
     let left = Mutex::new(Left { units, part: Some(part) });
-    helpers.share(|end| {
+    helpers.at_most(units.len()).share(|end| {
         let claim = || left.lock().claim(end, (share.grain, helpers.workers));
         while let Some((units, part)) = claim() {
             each_in_turn(units, part, f);
