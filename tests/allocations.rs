@@ -124,6 +124,31 @@ fn steps(threads: usize) {
     assert_none(&stats, 300, threads, "by step");
 }
 
+/// After pauses this thread calls workers to help, which takes a few bytes for each, twice or three times a step.
+fn steps_after_pauses(threads: usize) {
+    let data = classes(120, 70, 3, 1);
+    let builder = Sequential::builder(70).dense(480, Activation::Relu);
+    let mut model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001));
+    let config = config.batch_size(120).epochs(200).exact_threads(threads);
+    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let mut step = |count: usize| {
+        for _ in 0..count {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            make_steps(&mut trainer, 1);
+        }
+        GLOBAL.stats()
+    };
+    let (first, last) = (step(9), step(50));
+    let found = count(&last) - count(&first);
+    let calls = 50 * 2 * (threads - 1);
+    assert!(found >= calls.min(1), "no worker was called");
+    let allowed = if threads == 1 { 0 } else { 2 * calls + ONCE };
+    assert!(found <= allowed, "{found} allocations in 50 steps after pauses, {threads} threads");
+    let kept = live(&last) - live(&first);
+    assert!(kept <= 1 << 12, "{kept} bytes more after 50 steps after pauses, {threads} threads");
+}
+
 /// A validation allocates its buffers and gives them back; nothing stays, epoch after epoch.
 fn thousand_epochs(threads: usize) {
     let data = classes(40, 4, 3, 1);
@@ -149,6 +174,7 @@ fn main() {
     for threads in [1, 2] {
         runs(threads);
         steps(threads);
+        steps_after_pauses(threads);
         long_shards(threads, TrainConfig::exact_threads);
         long_shards(threads, TrainConfig::threads);
         thousand_epochs(threads);

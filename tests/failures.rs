@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{Scale, classes, make_steps, values, weights};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, array};
@@ -89,14 +90,11 @@ impl Layer for Bomb {
 #[test]
 fn a_panic_in_a_users_layer_leaves_the_last_parameters() {
     let data = values(130, 5, 2, 1);
-    for (place, threads) in [
-        (Place::Forward, 1),
-        (Place::Backward, 1),
-        (Place::ParamGrads, 1),
-        (Place::Forward, 3),
-        (Place::Backward, 3),
-        (Place::ParamGrads, 3),
-    ] {
+    let places = [Place::Forward, Place::Backward, Place::ParamGrads];
+    let ways = [(1, Duration::ZERO), (3, Duration::ZERO), (3, Duration::from_millis(1))];
+    for (place, (threads, pause)) in
+        places.into_iter().flat_map(|place| ways.map(|way| (place, way)))
+    {
         let fuse = Arc::new(AtomicUsize::new(1));
         let bomb = Bomb { place, fuse: fuse.clone() };
         let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
@@ -109,6 +107,8 @@ fn a_panic_in_a_users_layer_leaves_the_last_parameters() {
         let before = trainer.model().fingerprint();
         assert_ne!(before, untrained);
         fuse.store(0, Ordering::SeqCst);
+        // After a pause this thread makes part of a step.
+        std::thread::sleep(pause);
         for error in [trainer.step().unwrap_err(), trainer.run().unwrap_err()] {
             let Error::Panic { message, .. } = error else { panic!("{error}") };
             assert_eq!(message, format!("the bomb in {place:?}"));
@@ -121,6 +121,7 @@ fn a_panic_in_a_users_layer_leaves_the_last_parameters() {
         }
         // Mended, it goes on.
         fuse.store(1, Ordering::SeqCst);
+        std::thread::sleep(pause);
         trainer.step().unwrap();
     }
 }

@@ -114,7 +114,7 @@ impl Sequential {
         workers: Workers,
     ) -> Result<()> {
         let fused_end = usize::from(loss.fuses(self.last_activation()));
-        let forward = Forward::new(self, self.layers.len() - fused_end, data.rows());
+        let forward = Forward::new(self, self.layers.len() - fused_end, data.rows().min(CHUNK));
         let inputs = self.inputs();
         let mut parts = vec![(0.0, 0.0, 0); data.rows().div_ceil(CHUNK)];
         each_chunk(parts.iter_mut().enumerate(), workers, |block, (index, part)| {

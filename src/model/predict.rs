@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
 use super::Sequential;
-use super::chunks::{CHUNK, Workers, each_chunk, height, worth};
+use super::chunks::{Workers, each_chunk, height, worth};
 use crate::layer::{Kind, Placed};
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
@@ -41,9 +41,9 @@ impl Sequential {
         let mut y = Array2::zeros((x.nrows(), self.outputs()));
         let columns = self.outputs();
         let out = y.as_slice_mut().expect("a new array is one slice");
-        let forward = Forward::new(self, self.layers.len(), x.nrows());
-        let finite = AtomicBool::new(true);
         let height = height(x.nrows(), workers);
+        let forward = Forward::new(self, self.layers.len(), x.nrows().min(height));
+        let finite = AtomicBool::new(true);
         let chunks = out.chunks_mut(height * columns).enumerate();
         each_chunk(chunks, Workers { count: workers, leaves: false }, |block, (index, out)| {
             let rows = out.len() / columns;
@@ -116,9 +116,9 @@ pub(super) struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    /// The first `count` layers, for `rows` rows.
-    pub fn new(model: &'a Sequential, count: usize, rows: usize) -> Self {
-        Self { model, plan: Plan::new(&model.layers, count, false), most: rows.min(CHUNK) }
+    /// The first `count` layers, for chunks of up to `most` rows.
+    pub fn new(model: &'a Sequential, count: usize, most: usize) -> Self {
+        Self { model, plan: Plan::new(&model.layers, count, false), most }
     }
 
     pub fn pass(&self) -> Pass<'_> {

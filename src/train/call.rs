@@ -9,13 +9,15 @@ use crate::Result;
 /// A pause between two calls after which the workers are asleep.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Floating-point operations of a call after a pause up to which the calling thread makes part of the steps itself: some
-/// milliseconds of them.
+/// Steps of a call after a pause, and floating-point operations of their products, up to which the calling thread makes
+/// part of them itself: some milliseconds, in which the workers come to stand on cores of their own.
+const FEW: usize = 16;
 const SHORT: usize = 1_000_000_000;
 
 impl Trainer<'_> {
-    /// Runs `f`, which makes so many steps, on the pool, if there is one and they are worth it, and turns a panic into
-    /// an error. Tells observers if the run ends by it; beyond that, every epoch ends it again.
+    /// Runs `f`, which makes so many steps: on the pool, if there is one and they are worth it, or after a pause here,
+    /// with the pool's help. Turns a panic into an error. Tells observers if the run ends by it; beyond that, every
+    /// epoch ends it again.
     pub(super) fn guarded<T: Send>(
         &mut self,
         steps: usize,
@@ -29,8 +31,9 @@ impl Trainer<'_> {
         let times = if sure { 1 } else { 10 };
         let worth = pool::workers(self.config.threads, flops / times) > 1;
         let pool = self.pool.clone().filter(|_| worth);
-        let may_help = pool.is_some() && flops <= SHORT && self.stepper.team.is_none();
-        let helped = may_help && self.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
+        let short = steps <= FEW && flops <= SHORT;
+        let may_help = pool.is_some() && short && self.stepper.team.is_none();
+        let helped = may_help && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
         let (outside, inside) = if helped { (pool, None) } else { (None, pool) };
         self.stepper.alone = outside.is_none() && inside.is_none();
         self.stepper.outside = outside;
@@ -40,7 +43,7 @@ impl Trainer<'_> {
         });
         self.stepper.outside = None;
         self.epoch.stop_clock();
-        self.ended = self.pool.is_some().then(Instant::now);
+        self.stepper.ended = self.pool.is_some().then(Instant::now);
         let done = done.flatten();
         if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {
             let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
@@ -53,28 +56,57 @@ impl Trainer<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use ndarray::{ArrayView2, ArrayViewMut2};
     use parking_lot::Mutex;
+    use rayon::prelude::*;
 
     use super::*;
-    use crate::{Activation, Adam, Clip, CrossEntropy, Layer, Sequential, TrainConfig, datasets};
+    use crate::{Activation, Adam, Clip, CrossEntropy, Layer, Loss, MeanSquaredError, Sequential};
+    use crate::{TrainConfig, datasets};
 
-    /// Notes which of the pool's threads it runs on.
-    #[derive(Debug)]
-    struct Where(Arc<Mutex<Vec<Option<usize>>>>);
+    /// Which of a pool's threads a layer ran on.
+    #[derive(Debug, Default)]
+    struct Seen {
+        threads: Mutex<Vec<Option<usize>>>,
+        /// Whether those of the pool wait for one outside of it.
+        waits: AtomicBool,
+    }
 
-    impl Layer for Where {
+    impl Seen {
+        /// Whether all since the last call were in the pool.
+        fn in_pool(&self) -> bool {
+            std::mem::take(&mut *self.threads.lock()).iter().all(Option::is_some)
+        }
+    }
+
+    /// Hands on what it is given, and looks around.
+    #[derive(Debug, Clone, Default)]
+    struct Probe(Arc<Seen>);
+
+    impl Layer for Probe {
         fn name(&self) -> String {
-            "where".into()
+            "probe".into()
         }
 
         fn outputs(&self, inputs: usize) -> Result<usize> {
             Ok(inputs)
         }
 
+        fn tensors(&self, _: usize) -> Vec<(String, Vec<usize>)> {
+            vec![("weight".into(), vec![1])]
+        }
+
         fn forward(&self, _: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
-            self.0.lock().push(rayon::current_thread_index());
+            let (here, since) = (rayon::current_thread_index(), Instant::now());
+            self.0.threads.lock().push(here);
+            while self.0.waits.load(Ordering::Relaxed)
+                && self.0.threads.lock().iter().all(Option::is_some)
+                && since.elapsed() < Duration::from_secs(30)
+            {
+                std::thread::yield_now();
+            }
             y.assign(&x);
         }
 
@@ -88,23 +120,63 @@ mod tests {
         ) {
             dx.assign(&dy);
         }
+
+        /// Lets its thread do whatever else there is to do.
+        fn param_grads(
+            &self,
+            _: &[f32],
+            _: ArrayView2<f32>,
+            _: ArrayView2<f32>,
+            _: ArrayView2<f32>,
+            _: &mut [f32],
+        ) {
+            let wait = |us| move || std::thread::sleep(Duration::from_micros(us));
+            rayon::join(wait(30), wait(500));
+        }
+    }
+
+    fn config(loss: impl Into<Loss>) -> TrainConfig {
+        TrainConfig::new(loss, Adam::new(0.01)).batch_size(64)
+    }
+
+    /// As if the last call had ended long ago, or just now.
+    fn pause(trainer: &mut Trainer, long: bool) {
+        let later = Instant::now() + Duration::from_secs(3600);
+        trainer.stepper.ended = (!long).then_some(later);
     }
 
     #[test]
     fn only_steps_after_a_pause_are_made_on_this_thread_too() {
-        let threads = Arc::new(Mutex::new(vec![]));
         let data = datasets::synthetic_classification(640, 100, 4, 1).unwrap();
-        let builder = Sequential::builder(100).layer(Where(threads.clone()));
+        let probe = Probe::default();
+        let builder = Sequential::builder(100).layer(probe.clone());
         let builder = builder.dense(400, Activation::Relu).dense(4, Activation::Softmax);
         let mut model = builder.build(1).unwrap();
-        let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).batch_size(64);
-        let mut trainer = Trainer::new(&mut model, &data, &config.exact_threads(2)).unwrap();
-        let later = Instant::now() + Duration::from_secs(3600);
-        for (ended, outside) in [(None, true), (Some(later), false), (None, true)] {
-            trainer.ended = ended;
+        let config = config(CrossEntropy::default()).exact_threads(2);
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        for long in [true, false, true] {
+            pause(&mut trainer, long);
+            probe.0.waits.store(long, Ordering::Relaxed);
             trainer.step().unwrap();
-            let made = std::mem::take(&mut *threads.lock());
-            assert_eq!(made.iter().any(|thread| thread.is_none()), outside, "{made:?}");
+            assert_eq!(probe.0.in_pool(), !long);
+        }
+    }
+
+    #[test]
+    fn only_a_few_steps_are_made_on_this_thread_whatever_they_cost() {
+        let probe = Probe::default();
+        let data = datasets::synthetic_regression(64 * 2 * FEW, 4, 4, 1).unwrap();
+        for (batch, few) in [(64, false), (128, true)] {
+            let mut model = Sequential::builder(4).layer(probe.clone()).build(1).unwrap();
+            let config = config(MeanSquaredError).batch_size(batch).exact_threads(2);
+            let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+            probe.0.waits.store(few, Ordering::Relaxed);
+            trainer.epoch().unwrap();
+            assert_eq!(probe.0.in_pool(), !few, "an epoch");
+            probe.0.waits.store(false, Ordering::Relaxed);
+            pause(&mut trainer, true);
+            trainer.run().unwrap();
+            assert!(probe.0.in_pool(), "a run");
         }
     }
 
@@ -114,31 +186,33 @@ mod tests {
         let build = |norm| {
             let mut builder = Sequential::builder(70).dense(300, Activation::Relu).dropout(0.2);
             if norm {
-                builder = builder.layer_norm();
+                builder = builder.layer_norm().layer(Probe::default());
             }
             builder.dense(130, Activation::Tanh).dense(5, Activation::Softmax).build(3).unwrap()
         };
-        let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(64);
         for (norm, clip) in [(false, Clip::None), (false, Clip::Norm(0.1)), (true, Clip::None)] {
-            let train = |threads, after_pauses: bool| {
+            let train = |threads, long: bool| {
                 let mut model = build(norm);
-                let config = config.clone().clip(clip).exact_threads(threads);
+                let config = config(CrossEntropy::default()).validation(data.clone()).clip(clip);
+                let config = config.exact_threads(threads);
                 let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
-                let losses: Vec<f64> = (0..7)
-                    .map(|_| {
-                        let later = Instant::now() + Duration::from_secs(3600);
-                        trainer.ended = (!after_pauses).then_some(later);
-                        trainer.step().unwrap().loss
-                    })
-                    .collect();
+                let mut losses = vec![];
+                for _ in 0..7 {
+                    pause(&mut trainer, long);
+                    losses.push(trainer.step().unwrap().loss);
+                }
+                let validated = trainer.history().epochs.last().unwrap().val_loss;
                 drop(trainer);
-                (model.fingerprint(), losses)
+                (model.fingerprint(), losses, validated)
             };
             let alone = train(1, false);
             for threads in [2, 3, 4, 7, 16] {
                 assert_eq!(train(threads, true), alone, "{threads} threads, {norm} {clip:?}");
                 assert_eq!(train(threads, false), alone, "{threads} threads, {norm} {clip:?}");
             }
+            let users = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            let here = |_| assert_eq!(train(3, true), alone, "in a user's pool");
+            users.install(|| (0..6).into_par_iter().for_each(here));
         }
     }
 }

@@ -31,7 +31,7 @@ mod update;
 
 pub(crate) use block::{Block, Pass};
 pub use config::TrainConfig;
-pub(crate) use helpers::{End, Helpers};
+pub(crate) use helpers::Helpers;
 pub use history::{EpochReport, History, StopReason};
 pub use live::LiveModel;
 pub use log::EpochLog;

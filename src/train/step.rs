@@ -15,14 +15,13 @@ pub(super) use trial::IN_DOUBT;
 use trial::Trial;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
 use rayon::ThreadPool;
 
 use super::block::{Block, Pass};
 use super::fork::Fork;
-use super::helpers::{End, Helpers};
 use super::plan::Plan;
 use super::shards::{Cut, Cutting, SMALL};
 use super::team::{self, Team};
@@ -70,6 +69,8 @@ pub(super) struct Stepper {
     pub alone: bool,
     /// The pool whose workers the calling thread, which is none of them, calls to help.
     pub outside: Option<Arc<ThreadPool>>,
+    /// When the last call of a trainer that has a pool ended.
+    pub ended: Option<Instant>,
     /// Finds out whether to share steps out, where that is in doubt.
     trial: Option<Trial>,
     exact: bool,
@@ -145,6 +146,7 @@ impl Stepper {
             team: None,
             alone: false,
             outside: None,
+            ended: None,
             trial: None,
             exact,
             norm: false,
@@ -301,8 +303,7 @@ impl Stepper {
             bound: !self.in_memory(input.clip),
         };
         let (ahead, fork) = (self.floats(model, input) <= NEAR, self.fork());
-        let pool = self.outside.clone();
-        let helpers = self.helpers(pool.as_deref());
+        let helpers = self.helpers();
         let blocks = &mut self.blocks[..self.cut.blocks.len()];
         let cut = &self.cut;
         let normalizer = input.normalizer();
@@ -311,7 +312,10 @@ impl Stepper {
             through(block, &pass, input, taken, timer);
         };
         match helpers {
-            Some(helpers) => each_block_helped(blocks, helpers, through),
+            Some(helpers) => {
+                let blocks = blocks.iter_mut().enumerate();
+                helpers.each(blocks, || (), |_, (index, block)| through(index, block));
+            }
             None => each_block(blocks, 0, fork, &through),
         }
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
@@ -364,23 +368,4 @@ fn each_block(
     let middle = blocks.len().div_ceil(2);
     let (left, right) = blocks.split_at_mut(middle);
     fork.join(|| each_block(left, first, fork, f), || each_block(right, first + middle, fork, f));
-}
-
-/// Calls `f` with each block, here and on the workers that come to help.
-fn each_block_helped(
-    blocks: &mut [CachePadded<Block>],
-    helpers: Helpers,
-    f: impl Fn(usize, &mut Block) + Sync,
-) {
-    let helpers = helpers.at_most(blocks.len());
-    let left = Mutex::new(blocks.iter_mut().enumerate());
-    helpers.share(|end| {
-        let claim = || match end {
-            End::Front => left.lock().next(),
-            End::Back => left.lock().next_back(),
-        };
-        while let Some((index, block)) = claim() {
-            f(index, block);
-        }
-    });
 }

@@ -1,7 +1,6 @@
 //! The loop: epochs of shuffled batches, step by step.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use rayon::ThreadPool;
 
@@ -76,8 +75,6 @@ pub struct Trainer<'a> {
     pub(super) stepper: Stepper,
     pub(super) pool: Option<Arc<ThreadPool>>,
     workers: usize,
-    /// When the last call ended.
-    pub(super) ended: Option<Instant>,
     pub(super) epoch: EpochState,
     pub(super) schedule: ScheduleState,
     pub(super) stopping: StoppingState,
@@ -144,7 +141,6 @@ impl<'a> Trainer<'a> {
             stepper,
             pool,
             workers,
-            ended: None,
             epoch: EpochState::default(),
             schedule: ScheduleState::new(config.optimizer.lr()),
             stopping: StoppingState::default(),
@@ -189,7 +185,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains to the end of the current epoch and returns its report. It goes on beyond the
-    /// configured number of epochs if asked to.
+    /// configured number of epochs if asked to. After a pause a short one is begun as a [`step`](Self::step) is.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -201,8 +197,9 @@ impl<'a> Trainer<'a> {
     /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
     /// faster, unless the threads are set exactly.
     ///
-    /// After a pause the workers sleep: this thread then begins by itself, and they join in as they wake up, for which
-    /// each step allocates a few bytes.
+    /// After a pause the workers sleep. A step of up to a billion floating-point operations, unless a team makes it (of
+    /// nets with up to 32,768 parameters), is then begun by this thread, and they join in as they wake up, for which
+    /// each allocates a few bytes.
     ///
     /// # Errors
     /// As [`train_parallel`].

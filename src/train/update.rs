@@ -215,9 +215,20 @@ thread_local! {
     static ROOM: RefCell<(Aligned, Aligned)> = RefCell::default();
 }
 
+/// Calls `f` with the worker's room for partial sums and for a gradient. Nobody holds the room while a layer runs that
+/// is not dense: it may be a user's, which lets this thread do other work.
+fn with_room(dense: bool, f: impl FnOnce(&mut Aligned, &mut Aligned)) {
+    if dense {
+        return ROOM.with_borrow_mut(|(scratch, grads)| f(scratch, grads));
+    }
+    let (mut scratch, mut grads) = ROOM.take();
+    f(&mut scratch, &mut grads);
+    ROOM.set((scratch, grads));
+}
+
 /// Gradient, update and transpose of one unit; the gradient never leaves the cache.
 pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, timer: &impl Timer) {
-    ROOM.with_borrow_mut(|(scratch, grads)| {
+    with_room(true, |scratch, grads| {
         grads.grow(part.params.len());
         let grads = &mut grads[..part.params.len()];
         timer.time(Phase::Reduce, || {
@@ -245,7 +256,7 @@ pub(crate) fn fused(batch: &Batch, step: &Step, unit: &Unit, mut part: Part, tim
 
 /// The gradients of all units.
 pub(crate) fn gradients(batch: &Batch, units: &[Unit], params: &[f32], grads: &mut [f32]) {
-    ROOM.with_borrow_mut(|(scratch, _)| {
+    with_room(units.iter().all(Unit::is_dense), |scratch, _| {
         for unit in units {
             let range = unit.params.clone();
             let grads = &mut grads[range.clone()];
@@ -256,7 +267,7 @@ pub(crate) fn gradients(batch: &Batch, units: &[Unit], params: &[f32], grads: &m
 
 /// Only the gradient, left in memory, and its size.
 pub(crate) fn gradient_only(batch: &Batch, unit: &Unit, part: Part, size: Size) {
-    ROOM.with_borrow_mut(|(scratch, _)| {
+    with_room(unit.is_dense(), |scratch, _| {
         batch.gradient(unit, part.params, &mut Claims::none(), (scratch, part.grads));
         part.sizes[0] = match size {
             Size::Squares => sum_of_squares(part.grads),
@@ -281,5 +292,22 @@ pub(crate) fn update_all(
     step.update(part.params, part.grads, part.slots);
     for unit in units {
         batch.transpose(unit, &part.params[unit.params.clone()], transpose);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_lent_out_finds_room_again() {
+        with_room(false, |scratch, _| {
+            scratch.grow(100);
+            with_room(true, |scratch, grads| {
+                scratch.grow(10);
+                grads.grow(10);
+            });
+            assert!(scratch.len() >= 100);
+        });
     }
 }

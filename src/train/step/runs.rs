@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use rayon::ThreadPool;
-
 use super::{IN_DOUBT, NEAR, NotFinite, StepInput, StepOutcome, Stepper, Timer, Trial};
 use crate::data::TargetShape;
 use crate::layer::{Kind, Placed};
@@ -70,9 +68,9 @@ impl Stepper {
     }
 
     /// Who helps with the next step, where the calling thread is outside of the pool and it is worth it.
-    pub(super) fn helpers<'p>(&self, pool: Option<&'p ThreadPool>) -> Option<Helpers<'p>> {
-        let workers = self.fork().workers;
-        pool.filter(|_| workers > 1).map(|pool| Helpers { pool, workers })
+    pub(super) fn helpers(&self) -> Option<Helpers> {
+        let (pool, workers) = (self.outside.as_ref()?, self.fork().workers);
+        (workers > 1).then(|| Helpers { pool: pool.clone(), workers })
     }
 
     /// Makes `count` steps, of which each is told what `input` says of its index, and adds what they found to

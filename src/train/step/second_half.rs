@@ -5,7 +5,6 @@ use std::mem::take;
 use super::{NotFinite, Phase, StepInput, Stepper, Timer};
 use crate::model::Sequential;
 use crate::optim::Step;
-use crate::train::helpers::Helpers;
 use crate::train::update::{
     Batch, Part, Share, Size, Unit, each, fused, gradient_only, share_out, update_all, update_only,
 };
@@ -19,7 +18,7 @@ struct SecondHalf<'a> {
     /// Room for the pieces of the transpose.
     room: &'a mut Vec<&'static mut [f32]>,
     in_memory: bool,
-    share: Share<'a>,
+    share: Share,
 }
 
 impl Stepper {
@@ -34,9 +33,7 @@ impl Stepper {
     ) -> Result<Option<f64>, NotFinite> {
         let size = self.size(input.clip);
         let number = self.steps + 1;
-        let pool = self.outside.clone();
-        let helpers = self.helpers(pool.as_deref());
-        let mut half = self.second_half(model, in_memory, helpers);
+        let mut half = self.second_half(model, in_memory);
         let sum = if in_memory { Some(half.gradients(size, timer)?) } else { None };
         let squares = sum.filter(|_| size == Size::Squares);
         let grad = input.clip.scale(squares.unwrap_or(0.0));
@@ -45,14 +42,9 @@ impl Stepper {
     }
 
     /// Room for gradients is there where they go through memory.
-    fn second_half<'a>(
-        &'a mut self,
-        model: &'a mut Sequential,
-        in_memory: bool,
-        helpers: Option<Helpers<'a>>,
-    ) -> SecondHalf<'a> {
+    fn second_half<'a>(&'a mut self, model: &'a mut Sequential, in_memory: bool) -> SecondHalf<'a> {
         let fork = self.fork();
-        let share = Share { grain: self.grain(fork.workers), fork, helpers };
+        let share = Share { grain: self.grain(fork.workers), fork, helpers: self.helpers() };
         if in_memory {
             self.grads.grow(model.params.len());
         }
@@ -88,7 +80,7 @@ impl SecondHalf<'_> {
         let f = |unit: &Unit, part: Part| {
             timer.time(Phase::Reduce, || gradient_only(batch, unit, part, size));
         };
-        each(self.units, self.part.reborrow(), self.share, &f);
+        each(self.units, self.part.reborrow(), &self.share, &f);
         let sum = self.part.sizes.iter().sum::<f64>();
         if sum.is_finite() { Ok(sum) } else { Err(NotFinite("a gradient")) }
     }
@@ -107,9 +99,9 @@ impl SecondHalf<'_> {
             let f = |unit: &Unit, part: Part| {
                 timer.time(Phase::Update, || update_only(step, unit, part));
             };
-            each(units, part, share, &f);
+            each(units, part, &share, &f);
         } else {
-            each(units, part, share, &|unit, part| fused(&batch, step, unit, part, timer));
+            each(units, part, &share, &|unit, part| fused(&batch, step, unit, part, timer));
         }
         *room = emptied(pieces);
     }

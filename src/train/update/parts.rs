@@ -51,66 +51,70 @@ impl<'t> Part<'_, 't> {
 }
 
 /// How units are shared out: down to runs that cost `grain`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Share<'p> {
+#[derive(Debug, Clone)]
+pub(crate) struct Share {
     pub grain: usize,
     pub fork: Fork,
     /// Where the calling thread is outside of the pool.
-    pub helpers: Option<Helpers<'p>>,
+    pub helpers: Option<Helpers>,
 }
 
 /// Calls `f` with each unit and its part, in parallel.
-pub(crate) fn each(units: &[Unit], part: Part, share: Share, f: &(impl Fn(&Unit, Part) + Sync)) {
-    let Some(helpers) = share.helpers else {
+pub(crate) fn each(units: &[Unit], part: Part, share: &Share, f: &(impl Fn(&Unit, Part) + Sync)) {
+    let Some(helpers) = &share.helpers else {
         return each_forked(units, part, (share.grain, share.fork), f);
     };
-    let left = Mutex::new(Left { units, part: Some(part) });
-    helpers.at_most(units.len()).share(|end| {
-        let claim = || left.lock().claim(end, (share.grain, helpers.workers));
+    let unclaimed = Mutex::new(Unclaimed { units, cost: cost(units), part: Some(part) });
+    helpers.share(units.len(), |end| {
+        let claim = || unclaimed.lock().claim(end, (share.grain, helpers.workers));
         while let Some((units, part)) = claim() {
             each_in_turn(units, part, f);
         }
     });
 }
 
-/// Units that nobody has claimed.
-struct Left<'u, 'a, 't> {
+/// Units that nobody has claimed, and what they cost.
+struct Unclaimed<'u, 'a, 't> {
     units: &'u [Unit],
+    cost: usize,
     part: Option<Part<'a, 't>>,
 }
 
-impl<'u, 'a, 't> Left<'u, 'a, 't> {
-    /// Takes a run of units: half of what is left for each worker, and towards the end as little as is worth it.
+impl<'u, 'a, 't> Unclaimed<'u, 'a, 't> {
+    /// Takes a run of units from one end: half of what is left for each worker, and at last as little as is worth it.
     fn claim(
         &mut self,
         end: End,
         (grain, workers): (usize, usize),
     ) -> Option<(&'u [Unit], Part<'a, 't>)> {
         let part = self.part.take()?;
-        let least = grain.max(cost(self.units) / (2 * workers));
-        let mut sum = 0;
+        let (units, least) = (self.units, grain.max(self.cost / (2 * workers)).max(1));
+        let mut claimed = 0;
         let mut missing = |unit: &&Unit| {
-            let more = sum < least;
-            sum += unit.cost;
+            let more = claimed < least;
+            claimed += if more { unit.cost } else { 0 };
             more
         };
         let count = match end {
-            End::Front => self.units.iter().take_while(&mut missing).count(),
-            End::Back => self.units.iter().rev().take_while(&mut missing).count(),
+            End::Front => units.iter().take_while(&mut missing).count(),
+            End::Back => units.iter().rev().take_while(&mut missing).count(),
         };
-        let count = count.max(1);
-        if count >= self.units.len() {
-            return Some((std::mem::take(&mut self.units), part));
+        self.cost -= claimed;
+        if count == units.len() {
+            return Some((units, part));
         }
-        let at = if end == End::Front { count } else { self.units.len() - count };
-        let (left, right) = self.units.split_at(at);
-        let parts = part.split(self.units, at);
-        let (claimed, rest) = match end {
-            End::Front => ((left, parts.0), (right, parts.1)),
-            End::Back => ((right, parts.1), (left, parts.0)),
-        };
-        (self.units, self.part) = (rest.0, Some(rest.1));
-        Some(claimed)
+        let at = if end == End::Front { count } else { units.len() - count };
+        let ((front, back), (of_front, of_back)) = (units.split_at(at), part.split(units, at));
+        match end {
+            End::Front => {
+                (self.units, self.part) = (back, Some(of_back));
+                Some((front, of_front))
+            }
+            End::Back => {
+                (self.units, self.part) = (front, Some(of_front));
+                Some((back, of_back))
+            }
+        }
     }
 }
 
@@ -182,7 +186,7 @@ mod tests {
     }
 
     /// Adds 1 to what belongs to each unit, after a look at its place.
-    fn touch(lengths: &[usize], share: Share) {
+    fn touch(lengths: &[usize], share: &Share) {
         let units = units(lengths);
         let len = lengths.iter().sum();
         let numbered = || (0..len).map(|i| i as f32).collect::<Vec<_>>();
@@ -222,9 +226,9 @@ mod tests {
                 for grain in [0, 1, 20, usize::MAX] {
                     let fork = Fork::new(workers);
                     let forked = Share { grain, fork, helpers: None };
-                    pool.install(|| touch(lengths, forked));
-                    let helpers = Some(Helpers { pool: &pool, workers });
-                    touch(lengths, Share { helpers, ..forked });
+                    pool.install(|| touch(lengths, &forked));
+                    let helpers = Some(Helpers { pool: pool.clone(), workers });
+                    touch(lengths, &Share { helpers, ..forked });
                 }
             }
         }
@@ -241,10 +245,10 @@ mod tests {
             grads: &mut [],
             sizes: &mut [0.0; 64],
         };
-        let mut left = Left { units: &units, part: Some(part) };
+        let mut unclaimed = Unclaimed { units: &units, cost: 64, part: Some(part) };
         let mut places = vec![];
         for end in [End::Front, End::Back].into_iter().cycle() {
-            let Some((units, part)) = left.claim(end, (2, 2)) else { break };
+            let Some((units, part)) = unclaimed.claim(end, (2, 2)) else { break };
             assert_eq!(units.len(), part.params.len());
             places.push(units[0].params.start..units[0].params.start + units.len());
         }
