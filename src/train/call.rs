@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::Threads;
 use super::pool::{self, catch};
 use super::trainer::Trainer;
 use crate::Result;
@@ -31,10 +32,15 @@ impl Trainer<'_> {
         let times = if sure { 1 } else { 10 };
         let worth = pool::workers(self.config.threads, flops / times) > 1;
         let pool = self.pool.clone().filter(|_| worth);
-        let short = steps <= FEW && flops <= SHORT;
-        let may_help = pool.is_some() && short && self.stepper.team.is_none();
-        let helped = may_help && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
-        let (outside, inside) = if helped { (pool, None) } else { (None, pool) };
+        let short = pool.is_some() && steps <= FEW && flops <= SHORT;
+        let asleep = short && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
+        let exactly = matches!(self.config.threads, Threads::Exactly(_));
+        let (outside, inside) = match self.stepper.team.is_some() {
+            // Its members would wait for each other longer than the steps take.
+            true if asleep && !exactly => (None, None),
+            false if asleep => (pool, None),
+            _ => (None, pool),
+        };
         self.stepper.alone = outside.is_none() && inside.is_none();
         self.stepper.outside = outside;
         let done = catch(|| match inside {
@@ -159,6 +165,26 @@ mod tests {
             probe.0.waits.store(long, Ordering::Relaxed);
             trainer.step().unwrap();
             assert_eq!(probe.0.in_pool(), !long);
+        }
+    }
+
+    #[test]
+    fn a_team_at_choice_is_not_woken_for_a_step() {
+        let data = datasets::synthetic_classification(1024, 64, 4, 1).unwrap();
+        let builder = Sequential::builder(64).dense(128, Activation::Relu);
+        let mut model = builder.dense(4, Activation::Softmax).build(1).unwrap();
+        let config = config(CrossEntropy::default()).batch_size(512);
+        for (config, long, alone) in [
+            (config.clone().threads(2), true, true),
+            (config.clone().threads(2), false, false),
+            (config.exact_threads(2), true, false),
+        ] {
+            let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+            if trainer.stepper.team.is_some() {
+                pause(&mut trainer, long);
+                trainer.step().unwrap();
+                assert_eq!(trainer.stepper.alone, alone);
+            }
         }
     }
 

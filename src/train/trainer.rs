@@ -197,9 +197,9 @@ impl<'a> Trainer<'a> {
     /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
     /// faster, unless the threads are set exactly.
     ///
-    /// After a pause the workers sleep. A step of up to a billion floating-point operations, unless a team makes it (of
-    /// nets with up to 32,768 parameters), is then begun by this thread, and they join in as they wake up, for which
-    /// each allocates a few bytes.
+    /// After a pause the workers sleep. A step of up to a billion floating-point operations is then begun by this
+    /// thread, and they join in as they wake up, for which each allocates a few bytes. With up to 32,768 parameters it
+    /// is made by this thread alone, unless the threads are set exactly.
     ///
     /// # Errors
     /// As [`train_parallel`].
