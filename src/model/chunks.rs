@@ -14,7 +14,7 @@ const UNIT: usize = 48;
 const PER_WORKER: usize = 2;
 
 /// Floating-point operations from which a further worker is worth waking. With 8-64-64-4 after 3 ms of other work two
-/// threads took 55 to 73 us for 256 rows, 2.4 million, and one 42 to 44; 93 to 140 and 118 for 800 rows (Zen 4).
+/// threads took 55 to 73 us for 256 rows, 2.4 million, and one 41 to 44; 97 and 118 for 800 rows (Zen 4).
 const FLOPS_PER_WORKER: usize = 3_000_000;
 
 /// How many workers `flops` floating-point operations are worth.
