@@ -7,6 +7,7 @@ mod workload;
 use std::hint::black_box;
 
 use fearless_simd::{SimdBase, f32x16};
+use ndarray::{Array2, ArrayView2};
 
 use crate::Activation;
 use crate::aligned::Aligned;
@@ -35,6 +36,18 @@ pub fn png(svg: &str) -> crate::Result<Vec<u8>> {
 /// Floats in which the parameters of a model lie, padding included: what decides how a batch is cut.
 pub fn padded_params(model: &Sequential) -> usize {
     model.params.len()
+}
+
+/// Computes the model's outputs (rows x outputs) for x (rows x inputs) on so many threads.
+///
+/// # Errors
+/// As [`Sequential::predict`].
+pub fn predict_on(
+    model: &Sequential,
+    x: ArrayView2<f32>,
+    threads: usize,
+) -> crate::Result<Array2<f32>> {
+    model.predict_on(x, threads)
 }
 
 /// A dense layer's three products on data of their own.

@@ -4,6 +4,8 @@ pub(crate) mod custom;
 pub(crate) mod dense;
 pub(crate) mod dropout;
 pub(crate) mod layer_norm;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::ops::Range;

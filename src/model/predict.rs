@@ -140,3 +140,25 @@ impl<'a> Forward<'a> {
         block.forward(&self.pass(), 0, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Axis;
+
+    use crate::{Activation, Sequential, datasets};
+
+    #[test]
+    fn how_rows_are_cut_changes_no_bit() {
+        let data = datasets::synthetic_classification(700, 40, 3, 1).unwrap();
+        let builder = Sequential::builder(40).dense(33, Activation::Gelu);
+        let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+        for rows in [1, 47, 95, 100, 193, 700] {
+            let x = data.x().split_at(Axis(0), rows).0;
+            let alone = model.predict_on(x, 1).unwrap();
+            for workers in [2, 3, 4, 7, 16] {
+                let y = model.predict_on(x, workers).unwrap();
+                assert!(y == alone, "{rows} rows, {workers} workers");
+            }
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Where the steps are made that a program calls for: on its own thread, in the pool, or on both.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rayon::ThreadPool;
 
 use super::config::Threads;
 use super::pool::{self, catch};
@@ -24,23 +27,7 @@ impl Trainer<'_> {
         steps: usize,
         f: impl FnOnce(&mut Self) -> Result<T> + Send,
     ) -> Result<T> {
-        let step = self.model.flops_per_row() * self.batch();
-        let flops = step.saturating_mul(steps);
-        // Being called to the pool and back takes as long as a step of a small net; whether it helps without a team is
-        // not known there.
-        let sure = self.stepper.team.is_some() || pool::workers(self.config.threads, step) > 1;
-        let times = if sure { 1 } else { 10 };
-        let worth = pool::workers(self.config.threads, flops / times) > 1;
-        let pool = self.pool.clone().filter(|_| worth);
-        let short = pool.is_some() && steps <= FEW && flops <= SHORT;
-        let asleep = short && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
-        let exactly = matches!(self.config.threads, Threads::Exactly(_));
-        let (outside, inside) = match self.stepper.team.is_some() {
-            // Its members would wait for each other longer than the steps take.
-            true if asleep && !exactly => (None, None),
-            false if asleep => (pool, None),
-            _ => (None, pool),
-        };
+        let (outside, inside) = self.who_makes(steps);
         self.stepper.alone = outside.is_none() && inside.is_none();
         self.stepper.outside = outside;
         let done = catch(|| match inside {
@@ -57,89 +44,39 @@ impl Trainer<'_> {
         }
         done
     }
+
+    /// The pool that helps with so many steps, or the one that makes them; neither where this thread makes them alone.
+    fn who_makes(&self, steps: usize) -> (Option<Arc<ThreadPool>>, Option<Arc<ThreadPool>>) {
+        let step = self.model.flops_per_row() * self.batch();
+        let flops = step.saturating_mul(steps);
+        // Being called to the pool and back takes as long as a step of a small net; whether it helps without a team is
+        // not known there.
+        let sure = self.stepper.team.is_some() || pool::workers(self.config.threads, step) > 1;
+        let times = if sure { 1 } else { 10 };
+        let worth = pool::workers(self.config.threads, flops / times) > 1;
+        let pool = self.pool.clone().filter(|_| worth);
+        let short = pool.is_some() && steps <= FEW && flops <= SHORT;
+        let asleep = short && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
+        let exactly = matches!(self.config.threads, Threads::Exactly(_));
+        match self.stepper.team.is_some() {
+            // Its members would wait for each other longer than the steps take.
+            true if asleep && !exactly => (None, None),
+            false if asleep => (pool, None),
+            _ => (None, pool),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::Ordering;
 
-    use ndarray::{ArrayView2, ArrayViewMut2};
-    use parking_lot::Mutex;
     use rayon::prelude::*;
 
     use super::*;
-    use crate::{Activation, Adam, Clip, CrossEntropy, Layer, Loss, MeanSquaredError, Sequential};
+    use crate::layer::testing::Probe;
+    use crate::{Activation, Adam, Clip, CrossEntropy, Loss, MeanSquaredError, Sequential};
     use crate::{TrainConfig, datasets};
-
-    /// Which of a pool's threads a layer ran on.
-    #[derive(Debug, Default)]
-    struct Seen {
-        threads: Mutex<Vec<Option<usize>>>,
-        /// Whether those of the pool wait for one outside of it.
-        waits: AtomicBool,
-    }
-
-    impl Seen {
-        /// Whether all since the last call were in the pool.
-        fn in_pool(&self) -> bool {
-            std::mem::take(&mut *self.threads.lock()).iter().all(Option::is_some)
-        }
-    }
-
-    /// Hands on what it is given, and looks around.
-    #[derive(Debug, Clone, Default)]
-    struct Probe(Arc<Seen>);
-
-    impl Layer for Probe {
-        fn name(&self) -> String {
-            "probe".into()
-        }
-
-        fn outputs(&self, inputs: usize) -> Result<usize> {
-            Ok(inputs)
-        }
-
-        fn tensors(&self, _: usize) -> Vec<(String, Vec<usize>)> {
-            vec![("weight".into(), vec![1])]
-        }
-
-        fn forward(&self, _: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
-            let (here, since) = (rayon::current_thread_index(), Instant::now());
-            self.0.threads.lock().push(here);
-            while self.0.waits.load(Ordering::Relaxed)
-                && self.0.threads.lock().iter().all(Option::is_some)
-                && since.elapsed() < Duration::from_secs(30)
-            {
-                std::thread::yield_now();
-            }
-            y.assign(&x);
-        }
-
-        fn backward(
-            &self,
-            _: &[f32],
-            _: ArrayView2<f32>,
-            _: ArrayView2<f32>,
-            dy: ArrayView2<f32>,
-            mut dx: ArrayViewMut2<f32>,
-        ) {
-            dx.assign(&dy);
-        }
-
-        /// Lets its thread do whatever else there is to do.
-        fn param_grads(
-            &self,
-            _: &[f32],
-            _: ArrayView2<f32>,
-            _: ArrayView2<f32>,
-            _: ArrayView2<f32>,
-            _: &mut [f32],
-        ) {
-            let wait = |us| move || std::thread::sleep(Duration::from_micros(us));
-            rayon::join(wait(30), wait(500));
-        }
-    }
 
     fn config(loss: impl Into<Loss>) -> TrainConfig {
         TrainConfig::new(loss, Adam::new(0.01)).batch_size(64)

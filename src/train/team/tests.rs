@@ -1,13 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
-
 use super::meeting::{Left, Message};
 use super::*;
 use crate::aligned::Aligned;
 use crate::data::Dataset;
-use crate::layer::Layer;
+use crate::layer::testing::Probe;
 use crate::loss::Loss;
 use crate::optim::{Clip, Optimizer};
 use crate::train::catch;
@@ -307,34 +305,6 @@ fn who_waits_for_one_that_panicked_waits_no_longer() {
     });
 }
 
-#[derive(Debug)]
-struct Own;
-
-impl Layer for Own {
-    fn name(&self) -> String {
-        "own".into()
-    }
-
-    fn outputs(&self, inputs: usize) -> crate::Result<usize> {
-        Ok(inputs)
-    }
-
-    fn forward(&self, _: &[f32], x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
-        y.assign(&x);
-    }
-
-    fn backward(
-        &self,
-        _: &[f32],
-        _: ArrayView2<f32>,
-        _: ArrayView2<f32>,
-        dy: ArrayView2<f32>,
-        mut dx: ArrayViewMut2<f32>,
-    ) {
-        dx.assign(&dy);
-    }
-}
-
 #[test]
 fn teams_are_for_small_nets_whose_shards_can_be_dealt_out() {
     for (rows, configured, members, expected) in [
@@ -354,7 +324,7 @@ fn teams_are_for_small_nets_whose_shards_can_be_dealt_out() {
     }
     let large = Sequential::builder(200).dense(200, Activation::Relu);
     assert!(!fits(&net(large), 256, None, 2));
-    assert!(!fits(&net(Sequential::builder(9).layer(Own)), 256, None, 2));
+    assert!(!fits(&net(Sequential::builder(9).layer(Probe::default())), 256, None, 2));
 }
 
 #[test]
