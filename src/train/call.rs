@@ -10,8 +10,9 @@ use super::pool::{self, catch};
 use super::trainer::Trainer;
 use crate::Result;
 
-/// A pause between two calls after which the workers are asleep.
-const PAUSE: Duration = Duration::from_micros(200);
+/// A pause between two calls after which the workers are asleep, or about to be: being called to them and back then
+/// takes longer than calling them here.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// Steps of a call after a pause, and floating-point operations of their products, up to which the calling thread makes
 /// part of them itself: some milliseconds, in which the workers come to stand on cores of their own.

@@ -22,6 +22,9 @@ const READINGS: usize = 4;
 const KEPT: f64 = 0.5;
 const TIMES: f64 = 50.0;
 
+/// Seconds of steps made alone after a team's members did not all come; twice as many each time that they still do not.
+const MISSED: f64 = 2e-3;
+
 /// What part of one worker's time a step together may take at most, for it takes the others' cores.
 const WORTH: f64 = 0.97;
 
@@ -51,6 +54,8 @@ pub(super) struct Trial {
     since: f64,
     /// Comparisons that were made before.
     before: i32,
+    /// How many times in a row the members did not all come.
+    misses: i32,
 }
 
 impl Trial {
@@ -74,6 +79,7 @@ impl Trial {
             taken: 0.0,
             since: 0.0,
             before: 0,
+            misses: 0,
         }
     }
 
@@ -86,9 +92,13 @@ impl Trial {
     pub fn made(&mut self, steps: usize, rows: usize, seconds: f64) {
         if self.left == 0 {
             self.since += seconds;
-            let soon = self.taken * 2f64.powi(self.before + 2);
+            let soon = match self.misses {
+                0 => self.taken * 2f64.powi(self.before + 2),
+                misses => MISSED * 2f64.powi(misses - 1),
+            };
             if self.since >= soon.min(KEPT.max(TIMES * self.taken)) {
-                *self = Self { before: self.before + 1, ..Self::new(!self.together, self.reading) };
+                let (before, misses) = (self.before + 1, self.misses);
+                *self = Self { before, misses, ..Self::new(!self.together, self.reading) };
             }
             return;
         }
@@ -106,9 +116,10 @@ impl Trial {
         }
     }
 
-    /// Hears that a team's members did not all come, so that steps were made alone: that decides.
+    /// Hears that a team's members did not all come, so that steps were made alone: that decides for a while.
     pub fn missed(&mut self) {
         (self.together, self.left, self.since) = (false, 0, 0.0);
+        self.misses += 1;
     }
 
     /// Whether there are readings of both ways.
@@ -119,6 +130,9 @@ impl Trial {
 
     /// Ends a reading.
     fn read(&mut self) {
+        if self.together {
+            self.misses = 0;
+        }
         let fewest = &mut self.fewest[usize::from(self.together)];
         *fewest = fewest.min(self.seconds / self.rows as f64);
         (self.steps, self.rows, self.seconds, self.warm) = (0, 0, 0.0, 0.0);
@@ -213,6 +227,16 @@ mod tests {
             }
         }
         assert!((5..20).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn members_that_did_not_come_once_are_asked_again_soon() {
+        let mut trial = Trial::new(true, Trial::OF_TEAM);
+        for _ in 0..3 {
+            trial.missed();
+            let part = together(&mut trial, 5000, 1000, [30e-6, 20e-6]);
+            assert!(part > 0.8, "{part}");
+        }
     }
 
     #[test]
