@@ -42,7 +42,7 @@ const FLOPS_PER_MEMBER: usize = 250_000;
 
 /// How long the steps are made without the team after its members did not all come: where they never do, waiting for
 /// them takes a twentieth of the time.
-const PAUSE: Duration = PATIENCE.saturating_mul(20);
+pub(super) const PAUSE: Duration = PATIENCE.saturating_mul(20);
 
 /// Whether a team of `members` can make the steps on batches of `rows` rows.
 pub(super) fn fits(

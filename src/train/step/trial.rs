@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::train::team;
+
 /// Floating-point operations of a step for which it is measured, where no team makes it: smaller ones are made alone,
 /// larger ones together, also by a team.
 pub(in crate::train) const IN_DOUBT: Range<usize> = 1_000_000..50_000_000;
@@ -22,8 +24,9 @@ const READINGS: usize = 4;
 const KEPT: f64 = 0.5;
 const TIMES: f64 = 50.0;
 
-/// Seconds of steps made alone after a team's members did not all come; twice as many each time that they still do not.
-const MISSED: f64 = 2e-3;
+/// Seconds of steps made alone after a team's members did not all come, as long as they are not asked anyway; twice as many
+/// each time that they still do not come.
+const MISSED: f64 = team::PAUSE.as_secs_f64();
 
 /// What part of one worker's time a step together may take at most, for it takes the others' cores.
 const WORTH: f64 = 0.97;
