@@ -19,6 +19,13 @@ const PAUSE: Duration = Duration::from_micros(20);
 const FEW: usize = 16;
 const SHORT: usize = 1_000_000_000;
 
+/// Who makes the steps of a call: its own thread, the pool, or both.
+enum By {
+    Caller,
+    Pool(Arc<ThreadPool>),
+    Both(Arc<ThreadPool>),
+}
+
 impl Trainer<'_> {
     /// Runs `f`, which makes so many steps: on the pool, if there is one and they are worth it, or after a pause here,
     /// with the pool's help. Turns a panic into an error. Tells observers if the run ends by it; beyond that, every
@@ -28,12 +35,12 @@ impl Trainer<'_> {
         steps: usize,
         f: impl FnOnce(&mut Self) -> Result<T> + Send,
     ) -> Result<T> {
-        let (outside, inside) = self.who_makes(steps);
-        self.stepper.alone = outside.is_none() && inside.is_none();
-        self.stepper.outside = outside;
-        let done = catch(|| match inside {
-            Some(pool) => pool.install(|| f(self)),
-            None => f(self),
+        let by = self.who_makes(steps);
+        self.stepper.alone = matches!(by, By::Caller);
+        self.stepper.outside = if let By::Both(pool) = &by { Some(pool.clone()) } else { None };
+        let done = catch(|| match by {
+            By::Pool(pool) => pool.install(|| f(self)),
+            By::Caller | By::Both(_) => f(self),
         });
         self.stepper.outside = None;
         self.epoch.stop_clock();
@@ -46,8 +53,8 @@ impl Trainer<'_> {
         done
     }
 
-    /// The pool that helps with so many steps, or the one that makes them; neither where this thread makes them alone.
-    fn who_makes(&self, steps: usize) -> (Option<Arc<ThreadPool>>, Option<Arc<ThreadPool>>) {
+    /// Who makes so many steps.
+    fn who_makes(&self, steps: usize) -> By {
         let step = self.model.flops_per_row() * self.batch();
         let flops = step.saturating_mul(steps);
         // Being called to the pool and back takes as long as a step of a small net; whether it helps without a team is
@@ -55,15 +62,15 @@ impl Trainer<'_> {
         let sure = self.stepper.team.is_some() || pool::workers(self.config.threads, step) > 1;
         let times = if sure { 1 } else { 10 };
         let worth = pool::workers(self.config.threads, flops / times) > 1;
-        let pool = self.pool.clone().filter(|_| worth);
-        let short = pool.is_some() && steps <= FEW && flops <= SHORT;
+        let Some(pool) = self.pool.clone().filter(|_| worth) else { return By::Caller };
+        let short = steps <= FEW && flops <= SHORT;
         let asleep = short && self.stepper.ended.is_none_or(|ended| ended.elapsed() > PAUSE);
         let exactly = matches!(self.config.threads, Threads::Exactly(_));
         match self.stepper.team.is_some() {
             // Its members would wait for each other longer than the steps take.
-            true if asleep && !exactly => (None, None),
-            false if asleep => (pool, None),
-            _ => (None, pool),
+            true if asleep && !exactly => By::Caller,
+            false if asleep => By::Both(pool),
+            _ => By::Pool(pool),
         }
     }
 }

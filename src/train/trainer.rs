@@ -185,7 +185,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains to the end of the current epoch and returns its report. It goes on beyond the
-    /// configured number of epochs if asked to. After a pause a short one is begun as a [`step`](Self::step) is.
+    /// configured number of epochs if asked to. After a pause one of up to 16 steps is begun as a [`step`](Self::step) is.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -197,9 +197,10 @@ impl<'a> Trainer<'a> {
     /// million floating-point operations is made on this thread alone, and one of less than fifty million where that is
     /// faster, unless the threads are set exactly.
     ///
-    /// After a pause the workers sleep. A step of up to a billion floating-point operations is then begun by this
-    /// thread, and they join in as they wake up, for which each allocates a few bytes. With up to 32,768 parameters it
-    /// is made by this thread alone, unless the threads are set exactly.
+    /// After a pause of 20 microseconds or more the workers sleep. A step of up to a billion floating-point operations is
+    /// then begun by this thread, and they join in as they wake up, for which each allocates a few bytes. A small net's
+    /// (up to 32,768 parameters), whose workers each keep parameters of their own, is made by this thread alone, unless
+    /// the threads are set exactly.
     ///
     /// # Errors
     /// As [`train_parallel`].
