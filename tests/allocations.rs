@@ -114,21 +114,40 @@ fn steps(threads: usize) {
     let builder = Sequential::builder(5).dense(9, Activation::Tanh);
     let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
     let config = TrainConfig::new(MeanSquaredError, Sgd::new(0.01).momentum(0.9));
-    let config = config.batch_size(40).epochs(200).exact_threads(threads);
-    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let config = config.batch_size(40).exact_threads(threads);
+    one_by_one(&mut model, &data, config, threads, "by step");
+    let (mut model, data) = shared_net();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001));
+    let config = config.batch_size(120).exact_threads(threads);
+    one_by_one(&mut model, &data, config, threads, "by shared step");
+}
+
+fn one_by_one(
+    model: &mut Sequential,
+    data: &Dataset,
+    config: TrainConfig,
+    threads: usize,
+    name: &str,
+) {
+    let config = config.epochs(400);
+    let mut trainer = Trainer::new(model, data, &config).unwrap();
     let mut step = |count: usize| {
         make_steps(&mut trainer, count);
         GLOBAL.stats()
     };
     let stats = [step(9), step(300)];
-    assert_none(&stats, 300, threads, "by step");
+    assert_none(&stats, 300, threads, name);
+}
+
+/// One whose steps on batches of 120 rows are shared out, and its data.
+fn shared_net() -> (Sequential, Dataset) {
+    let builder = Sequential::builder(70).dense(480, Activation::Relu);
+    (builder.dense(3, Activation::Softmax).build(1).unwrap(), classes(120, 70, 3, 1))
 }
 
 /// After pauses this thread calls workers to help, which takes a few bytes for each, twice or three times a step.
 fn steps_after_pauses(threads: usize) {
-    let data = classes(120, 70, 3, 1);
-    let builder = Sequential::builder(70).dense(480, Activation::Relu);
-    let mut model = builder.dense(3, Activation::Softmax).build(1).unwrap();
+    let (mut model, data) = shared_net();
     let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.001));
     let config = config.batch_size(120).epochs(200).exact_threads(threads);
     let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
