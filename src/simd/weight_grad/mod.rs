@@ -1,13 +1,15 @@
 //! The gradient of a dense layer's parameters, with the tree over shards inside the tile.
 
+mod chain;
 mod shards;
 mod tile;
 
 use std::ops::Range;
 
+use self::chain::turns;
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
-use self::tile::{AT_ONCE, At, Group, NODES, Room, SHORT, tile};
+use self::tile::{At, Group, Room, WAITING, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock};
 use super::transpose::transpose_at;
 use crate::rows::{LANES, Rows};
@@ -29,8 +31,7 @@ const LONG_SHARD: usize = 48;
 /// from the third cache in every strip, 1024x784x512 over 16 shards read 0.96 of the speed (Zen 4).
 const NEAR: usize = 1 << 17;
 
-/// Floats of a tile's sum over a group of shards, and of a strip's.
-const TILE: usize = SHORT * LANES;
+/// Floats of a strip's sum over a group of shards.
 const STRIP_LEN: usize = BLOCK * STRIP;
 
 /// Floats of the gradient of a block of few outputs.
@@ -38,7 +39,7 @@ const FEW_LEN: usize = FEW * BLOCK;
 
 /// Floats of scratch that [`weight_grad`] needs for `shards` shards.
 pub(crate) fn scratch_len(shards: usize) -> usize {
-    FEW_LEN + NODES * TILE + (shards.max(1).ilog2() as usize + 1) * STRIP_LEN
+    FEW_LEN + WAITING + (shards.max(1).ilog2() as usize + 1) * STRIP_LEN
 }
 
 /// Whether a block's gradient is computed across inputs.
@@ -86,7 +87,7 @@ fn weight_grad_at<'a, S: Registers>(
 ) {
     let (inputs, outputs) = (block.inputs.clone(), block.outputs.clone());
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
-    let (tiles, strips) = scratch.split_at_mut(NODES * TILE);
+    let (tiles, strips) = scratch.split_at_mut(WAITING);
     let room = Room { tiles, strips, grads: weights, claims };
     let mut pieces = [None; PIECES];
     let mut sum = Sum {
@@ -195,7 +196,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
-            let turns = pieces.iter().flatten().map(|piece| piece.rows / AT_ONCE).sum();
+            let turns = pieces.iter().flatten().map(|piece| turns(piece.rows, ABREAST)).sum();
             let group = Group {
                 index,
                 turns,

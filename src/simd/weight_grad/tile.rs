@@ -2,21 +2,20 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
-use super::TALL;
+use super::chain::{Sums, UNITS, chains, next_chains, unit};
 use super::shards::Piece;
 use crate::rows::LANES;
-use crate::simd::{Claims, Fma, Registers};
+use crate::simd::{Claims, Registers};
 
 /// Most registers of a sum of a tile over many shards; only the tallest tile has more, for one shard or two.
 pub(super) const SHORT: usize = 16;
 
-/// Most nodes that a tile adds up.
+/// Most shards of a group, and so most nodes of a tile's tree.
 pub(super) const NODES: usize = 8;
 
-/// The same of a tile of so many inputs and panels that takes so many shards abreast.
-const fn most_nodes(height: usize, panels: usize, abreast: usize) -> usize {
-    if height * panels > SHORT { 2 } else { NODES / abreast }
-}
+/// Floats of scratch for a tile's sums over 1, 2 and 4 nodes, that wait for their siblings; of the tallest tile's
+/// there is one at most.
+pub(super) const WAITING: usize = NODES.ilog2() as usize * SHORT * LANES;
 
 /// Whether a tile asks for memory in the course of its chains. All at its beginning, that held up its own loads,
 /// and 784-128-10, 54-256-256-256-7 and 784-512-512-10 trained at 0.96 to 0.98 of the speed (Granite Rapids).
@@ -27,7 +26,7 @@ const fn asks_in_turns(height: usize, panels: usize, abreast: usize) -> bool {
 
 /// Where to write, and what to make ready.
 pub(super) struct Room<'r, 'a> {
-    /// Scratch for tiles and for strips.
+    /// Scratch for a tile's sums and for strips'.
     pub tiles: &'r mut [f32],
     pub strips: &'r mut [f32],
     pub grads: &'r mut [f32],
@@ -109,7 +108,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ABREAST
     }
 }
 
-/// The tree over the shards of a group. Of those that are taken abreast the sum is one node.
+/// The tree over the shards of a group.
 #[inline(always)]
 fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
     simd: S,
@@ -117,20 +116,43 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
     group: &Group,
     tiles: &mut [f32],
     claims: &mut Claims,
-) -> [[f32x16<S>; NV]; MR] {
+) -> Sums<S, MR, NV> {
     let mut ask = (claims, const { asks_in_turns(MR, NV, ABREAST) });
+    if ABREAST == 2 {
+        return pairs_sum(simd, at, group, tiles, &mut ask);
+    }
+    let (mut acc, mut last) = ([[f32x16::splat(simd, 0.0); NV]; MR], 0);
+    for shard in group.pieces.chunks(group.per_shard).enumerate() {
+        last = shard.0;
+        acc = next_chains(simd, at, group, shard, (acc, &mut *tiles), &mut ask);
+    }
+    for l in set_bits(last) {
+        add(simd, &mut acc, &tiles[l * MR * NV * LANES..], MR);
+    }
+    acc
+}
+
+/// The same where two shards at a time are taken abreast, whose sum is one node.
+#[inline(always)]
+fn pairs_sum<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    at: (&[usize; UNITS], usize),
+    group: &Group,
+    tiles: &mut [f32],
+    ask: &mut (&mut Claims, bool),
+) -> Sums<S, MR, NV> {
     let (mut node, mut rest) = (0, group.pieces);
     let acc = loop {
         let (shard, others) = rest.split_at(group.per_shard);
-        let acc = if ABREAST == 2 && !others.is_empty() {
+        let acc = if others.is_empty() {
+            rest = others;
+            let [acc] = chains::<S, MR, NV, 1>(simd, at, group, [shard], ask);
+            acc
+        } else {
             let (second, others) = others.split_at(group.per_shard);
             rest = others;
-            let pair = chains::<S, MR, NV, 2>(simd, at, group, [shard, second], &mut ask);
-            sum(pair)
-        } else {
-            rest = others;
-            let [acc] = chains::<S, MR, NV, 1>(simd, at, group, [shard], &mut ask);
-            acc
+            let [first, second] = chains::<S, MR, NV, 2>(simd, at, group, [shard, second], ask);
+            sum(first, second)
         };
         if rest.is_empty() {
             break acc;
@@ -141,22 +163,17 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
     match node {
         0 => acc,
         1 => tree::<S, MR, NV, 2>(simd, tiles, acc),
-        _ if const { most_nodes(MR, NV, ABREAST) } == 2 => unreachable!("{} nodes", node + 1),
         2 => tree::<S, MR, NV, 3>(simd, tiles, acc),
-        3 => tree::<S, MR, NV, 4>(simd, tiles, acc),
-        _ if const { most_nodes(MR, NV, ABREAST) } == 4 => unreachable!("{} nodes", node + 1),
-        4 => tree::<S, MR, NV, 5>(simd, tiles, acc),
-        5 => tree::<S, MR, NV, 6>(simd, tiles, acc),
-        6 => tree::<S, MR, NV, 7>(simd, tiles, acc),
-        _ => tree::<S, MR, NV, NODES>(simd, tiles, acc),
+        _ => tree::<S, MR, NV, 4>(simd, tiles, acc),
     }
 }
 
 /// The sum of two shards.
 #[inline(always)]
 fn sum<S: Registers, const MR: usize, const NV: usize>(
-    [mut acc, second]: [[[f32x16<S>; NV]; MR]; 2],
-) -> [[f32x16<S>; NV]; MR] {
+    mut acc: Sums<S, MR, NV>,
+    second: Sums<S, MR, NV>,
+) -> Sums<S, MR, NV> {
     for m in 0..MR {
         for v in 0..NV {
             acc[m][v] += second[m][v];
@@ -165,159 +182,14 @@ fn sum<S: Registers, const MR: usize, const NV: usize>(
     acc
 }
 
-/// For each of some shards, row by row beside each other, one chain of fused multiply-adds over its rows for each
-/// element of a tile. Asks for memory meanwhile, if told to.
-#[inline(always)]
-fn chains<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
-    simd: S,
-    at: (&[usize; UNITS], usize),
-    group: &Group,
-    shards: [&[Option<Piece>]; ABREAST],
-    ask: &mut (&mut Claims, bool),
-) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
-    let mut acc = [[[f32x16::splat(simd, 0.0); NV]; MR]; ABREAST];
-    for p in 0..group.per_shard {
-        let mut sides = [Sides::NONE; ABREAST];
-        for (sides, pieces) in sides.iter_mut().zip(shards) {
-            let Some(piece) = &pieces[p] else { return acc };
-            *sides = Sides::of::<MR>(piece, at, group);
-        }
-        if MR == 1 && group.ones {
-            for (acc, sides) in acc.iter_mut().zip(&sides) {
-                for (v, right) in sides.right.iter().enumerate() {
-                    for row in *right {
-                        acc[0][v] += f32x16::load_array_ref(simd, row);
-                    }
-                }
-            }
-            continue;
-        }
-        let rows = sides.iter().map(|sides| sides.rows).min().unwrap_or(0);
-        let turns = rows / AT_ONCE;
-        acc = links::<S, MR, NV, ABREAST, AT_ONCE>(simd, &sides, turns, acc, ask);
-        for (acc, sides) in acc.iter_mut().zip(&sides) {
-            let rest = sides.after(turns * AT_ONCE);
-            [*acc] = links::<S, MR, NV, 1, 1>(simd, &[rest], rest.rows, [*acc], ask);
-        }
-    }
-    acc
-}
-
-/// Rows that a turn of a chain takes: the fewer turns, the fewer operations beside the multiply-adds, whose
-/// ports they take.
-pub(super) const AT_ONCE: usize = 4;
-
-/// What of a piece's x and dy a tile multiplies.
-#[derive(Clone, Copy)]
-struct Sides<'a, const NV: usize> {
-    left: [&'a [[f32; LANES]]; UNITS],
-    right: [&'a [[f32; LANES]]; NV],
-    rows: usize,
-}
-
-impl<'a, const NV: usize> Sides<'a, NV> {
-    const NONE: Self = Self { left: [&[]; UNITS], right: [&[]; NV], rows: 0 };
-
-    /// Of a tile of MR inputs whose units begin at `starts` in x and whose first panel is `panel` of its strip.
-    #[inline(always)]
-    fn of<const MR: usize>(
-        &Piece { x, dy, rows }: &Piece<'a>,
-        (starts, panel): (&[usize; UNITS], usize),
-        group: &Group,
-    ) -> Self {
-        let mut sides = Self { rows, ..Self::NONE };
-        for (v, right) in sides.right.iter_mut().enumerate() {
-            let panel = group.panel + panel + v;
-            *right = &dy[panel * group.apart.1..].as_chunks::<LANES>().0[..rows];
-        }
-        if !(MR == 1 && group.ones) {
-            for (left, &start) in sides.left.iter_mut().zip(starts).take(const { MR / unit(MR) }) {
-                *left = &x[start..].as_chunks::<LANES>().0[..rows];
-            }
-        }
-        sides
-    }
-
-    /// What comes after the first `rows` rows.
-    #[inline(always)]
-    fn after(&self, rows: usize) -> Self {
-        let mut sides = *self;
-        sides.rows -= rows;
-        for left in &mut sides.left {
-            *left = left.get(rows..).unwrap_or_default();
-        }
-        for right in &mut sides.right {
-            *right = &right[rows..];
-        }
-        sides
-    }
-}
-
-/// `acc` and the products of the first rows of some shards, in so many turns of N rows.
-#[inline(always)]
-fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, const N: usize>(
-    simd: S,
-    sides: &[Sides<NV>; ABREAST],
-    turns: usize,
-    mut acc: [[[f32x16<S>; NV]; MR]; ABREAST],
-    (claims, in_turns): &mut (&mut Claims, bool),
-) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
-    let unit = const { unit(MR) };
-    let (mut lefts, mut rights) = ([[&[][..]; UNITS]; ABREAST], [[&[][..]; NV]; ABREAST]);
-    for s in 0..ABREAST {
-        for (lefts, left) in lefts[s].iter_mut().zip(&sides[s].left).take(MR / unit) {
-            *lefts = &left.as_chunks::<N>().0[..turns];
-        }
-        for (rights, right) in rights[s].iter_mut().zip(&sides[s].right) {
-            *rights = &right.as_chunks::<N>().0[..turns];
-        }
-    }
-    for t in 0..turns {
-        if *in_turns && N == AT_ONCE {
-            claims.turn();
-        }
-        for k in 0..N {
-            let mut lanes = [[f32x16::splat(simd, 0.0); NV]; ABREAST];
-            for s in 0..ABREAST {
-                for v in 0..NV {
-                    lanes[s][v] = f32x16::load_array_ref(simd, &rights[s][v][t][k]);
-                }
-            }
-            for m in 0..MR {
-                for s in 0..ABREAST {
-                    let left = f32x16::splat(simd, lefts[s][m / unit][t][k][m % unit]);
-                    for v in 0..NV {
-                        acc[s][m][v] = left.fma(lanes[s][v], acc[s][m][v]);
-                    }
-                }
-            }
-        }
-    }
-    acc
-}
-
-/// Most units of a tile's inputs.
-const UNITS: usize = 3;
-
-/// Inputs of a tile that lie in one panel for certain: the first tiles of a block are of one height and begin
-/// at its multiples, what comes after begins at even places.
-const fn unit(height: usize) -> usize {
-    match height {
-        TALL => 4,
-        8 => 8,
-        1 => 1,
-        _ => 2,
-    }
-}
-
-/// The tree over N nodes, of which `acc` is the last. Only now are those before it loaded again: what
+/// The tree over N nodes, four at most, of which `acc` is the last. Only now are those before it loaded again: what
 /// was stored a few rows ago makes a load wait, and with it all that come after.
 #[inline(always)]
 fn tree<S: Registers, const MR: usize, const NV: usize, const N: usize>(
     simd: S,
     waiting: &[f32],
-    mut acc: [[f32x16<S>; NV]; MR],
-) -> [[f32x16<S>; NV]; MR] {
+    mut acc: Sums<S, MR, NV>,
+) -> Sums<S, MR, NV> {
     let waiting = &waiting.as_chunks::<LANES>().0[..(N - 1) * MR * NV];
     for m in 0..MR {
         for v in 0..NV {
@@ -325,22 +197,14 @@ fn tree<S: Registers, const MR: usize, const NV: usize, const N: usize>(
             for n in 0..N - 1 {
                 nodes[n] = f32x16::load_array_ref(simd, &waiting[(n * NV + v) * MR + m]);
             }
-            acc[m][v] = if N > 4 { four(&nodes, 0) + four(&nodes, 4) } else { four(&nodes, 0) };
+            acc[m][v] = match N {
+                2 => nodes[0] + nodes[1],
+                3 => (nodes[0] + nodes[1]) + nodes[2],
+                _ => (nodes[0] + nodes[1]) + (nodes[2] + nodes[N - 1]),
+            };
         }
     }
     acc
-}
-
-/// The tree over up to four nodes from `n` on.
-#[inline(always)]
-fn four<S: Registers, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
-    if n + 2 < N { two(nodes, n) + two(nodes, n + 2) } else { two(nodes, n) }
-}
-
-/// The tree over up to two nodes from `n` on.
-#[inline(always)]
-fn two<S: Registers, const N: usize>(nodes: &[f32x16<S>; N], n: usize) -> f32x16<S> {
-    if n + 1 < N { nodes[n] + nodes[n + 1] } else { nodes[n] }
 }
 
 /// The positions of a number's set bits, lowest first.
@@ -355,9 +219,9 @@ fn set_bits(mut n: usize) -> impl Iterator<Item = usize> {
 
 /// `acc = waiting + acc`, element by element; the panels of `waiting` are `height` rows of 16 each.
 #[inline(always)]
-fn add<S: Registers, const MR: usize, const NV: usize>(
+pub(super) fn add<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    acc: &mut [[f32x16<S>; NV]; MR],
+    acc: &mut Sums<S, MR, NV>,
     waiting: &[f32],
     height: usize,
 ) {
@@ -370,8 +234,8 @@ fn add<S: Registers, const MR: usize, const NV: usize>(
 }
 
 #[inline(always)]
-fn store<S: Registers, const MR: usize, const NV: usize>(
-    acc: &[[f32x16<S>; NV]; MR],
+pub(super) fn store<S: Registers, const MR: usize, const NV: usize>(
+    acc: &Sums<S, MR, NV>,
     to: &mut [f32],
     height: usize,
 ) {

@@ -1,0 +1,285 @@
+//! The chains of a tile of the weight gradient: fused multiply-adds over the rows of a shard.
+
+use fearless_simd::{SimdBase, f32x16};
+
+use super::TALL;
+use super::shards::Piece;
+use super::tile::{Group, NODES, SHORT, add, store};
+use crate::rows::LANES;
+use crate::simd::{Claims, Fma, Registers};
+
+/// The sums of MR inputs by NV panels of outputs.
+pub(super) type Sums<S, const MR: usize, const NV: usize> = [[f32x16<S>; NV]; MR];
+
+/// Rows that a turn takes of shards abreast, and of one after its first row: the fewer turns, the fewer operations beside
+/// the multiply-adds, whose ports they take.
+const EVEN: usize = 4;
+const AFTER_FIRST: usize = 3;
+
+/// Turns of a piece of so many rows, of so many shards abreast.
+pub(super) fn turns(rows: usize, abreast: usize) -> usize {
+    if abreast > 1 { rows / EVEN } else { rows.saturating_sub(1) / AFTER_FIRST }
+}
+
+/// Most units of a tile's inputs.
+pub(super) const UNITS: usize = 3;
+
+/// Inputs of a tile that lie in one panel for certain: the first tiles of a block are of one height and begin
+/// at its multiples, what comes after begins at even places.
+pub(super) const fn unit(height: usize) -> usize {
+    match height {
+        TALL => 4,
+        8 => 8,
+        1 => 1,
+        _ => 2,
+    }
+}
+
+/// For each of some shards, row by row beside each other, one chain of fused multiply-adds over its rows for each
+/// element of a tile. Asks for memory meanwhile, if told to.
+#[inline(always)]
+pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
+    simd: S,
+    at: (&[usize; UNITS], usize),
+    group: &Group,
+    shards: [&[Option<Piece>]; ABREAST],
+    ask: &mut (&mut Claims, bool),
+) -> [Sums<S, MR, NV>; ABREAST] {
+    let mut acc = [[[f32x16::splat(simd, 0.0); NV]; MR]; ABREAST];
+    for p in 0..group.per_shard {
+        let mut sides = [Sides::NONE; ABREAST];
+        for (sides, pieces) in sides.iter_mut().zip(shards) {
+            let Some(piece) = &pieces[p] else { return acc };
+            *sides = Sides::of::<MR>(piece, at, group);
+        }
+        acc = rows::<S, MR, NV, ABREAST, EVEN>(simd, &sides, acc, ask);
+    }
+    acc
+}
+
+/// The chains over shard `index` of a group. `acc` is what those of the shard before have come to; it is added to the sums
+/// that wait for it in `tiles`, and waits there itself.
+#[inline(always)]
+pub(super) fn next_chains<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    at: (&[usize; UNITS], usize),
+    group: &Group,
+    (index, shard): (usize, &[Option<Piece>]),
+    (mut acc, tiles): (Sums<S, MR, NV>, &mut [f32]),
+    ask: &mut (&mut Claims, bool),
+) -> Sums<S, MR, NV> {
+    for (p, piece) in shard.iter().enumerate() {
+        let Some(piece) = piece else { return acc };
+        let mut sides = Sides::of::<MR>(piece, at, group);
+        let ones = MR == 1 && group.ones;
+        if p == 0 && !ones && sides.rows > 0 {
+            acc = first_row(simd, &sides, index, acc, tiles);
+            sides = sides.after(1);
+        } else if p == 0 {
+            if index > 0 {
+                leave(simd, acc, index - 1, tiles);
+            }
+            acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+        }
+        if ones {
+            acc = column_sums(simd, &sides, acc);
+        } else {
+            [acc] = rows::<S, MR, NV, 1, AFTER_FIRST>(simd, &[sides], [acc], ask);
+        }
+    }
+    acc
+}
+
+/// `acc` and the products of the rows of some shards, N in a turn.
+#[inline(always)]
+fn rows<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, const N: usize>(
+    simd: S,
+    sides: &[Sides<NV>; ABREAST],
+    acc: [Sums<S, MR, NV>; ABREAST],
+    ask: &mut (&mut Claims, bool),
+) -> [Sums<S, MR, NV>; ABREAST] {
+    let rows = sides.iter().map(|sides| sides.rows).min().unwrap_or(0);
+    let turns = rows / N;
+    let mut acc = links::<S, MR, NV, ABREAST, N>(simd, sides, turns, acc, ask);
+    for (acc, sides) in acc.iter_mut().zip(sides) {
+        let rest = sides.after(turns * N);
+        [*acc] = links::<S, MR, NV, 1, 1>(simd, &[rest], rest.rows, [*acc], ask);
+    }
+    acc
+}
+
+/// `acc` and the sums of the columns of dy.
+#[inline(always)]
+fn column_sums<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    sides: &Sides<NV>,
+    mut acc: Sums<S, MR, NV>,
+) -> Sums<S, MR, NV> {
+    for (v, right) in sides.right.iter().enumerate() {
+        for row in *right {
+            acc[0][v] += f32x16::load_array_ref(simd, row);
+        }
+    }
+    acc
+}
+
+/// What of a piece's x and dy a tile multiplies.
+#[derive(Clone, Copy)]
+struct Sides<'a, const NV: usize> {
+    left: [&'a [[f32; LANES]]; UNITS],
+    right: [&'a [[f32; LANES]]; NV],
+    rows: usize,
+}
+
+impl<'a, const NV: usize> Sides<'a, NV> {
+    const NONE: Self = Self { left: [&[]; UNITS], right: [&[]; NV], rows: 0 };
+
+    /// Of a tile of MR inputs whose units begin at `starts` in x and whose first panel is `panel` of its strip.
+    #[inline(always)]
+    fn of<const MR: usize>(
+        &Piece { x, dy, rows }: &Piece<'a>,
+        (starts, panel): (&[usize; UNITS], usize),
+        group: &Group,
+    ) -> Self {
+        let mut sides = Self { rows, ..Self::NONE };
+        for (v, right) in sides.right.iter_mut().enumerate() {
+            let panel = group.panel + panel + v;
+            *right = &dy[panel * group.apart.1..].as_chunks::<LANES>().0[..rows];
+        }
+        if !(MR == 1 && group.ones) {
+            for (left, &start) in sides.left.iter_mut().zip(starts).take(const { MR / unit(MR) }) {
+                *left = &x[start..].as_chunks::<LANES>().0[..rows];
+            }
+        }
+        sides
+    }
+
+    /// What comes after the first `rows` rows.
+    #[inline(always)]
+    fn after(&self, rows: usize) -> Self {
+        let mut sides = *self;
+        sides.rows -= rows;
+        for left in &mut sides.left {
+            *left = left.get(rows..).unwrap_or_default();
+        }
+        for right in &mut sides.right {
+            *right = &right[rows..];
+        }
+        sides
+    }
+}
+
+/// `acc` and the products of the first rows of some shards, in so many turns of N rows.
+#[inline(always)]
+fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, const N: usize>(
+    simd: S,
+    sides: &[Sides<NV>; ABREAST],
+    turns: usize,
+    mut acc: [[[f32x16<S>; NV]; MR]; ABREAST],
+    (claims, in_turns): &mut (&mut Claims, bool),
+) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
+    let unit = const { unit(MR) };
+    let (mut lefts, mut rights) = ([[&[][..]; UNITS]; ABREAST], [[&[][..]; NV]; ABREAST]);
+    for s in 0..ABREAST {
+        for (lefts, left) in lefts[s].iter_mut().zip(&sides[s].left).take(MR / unit) {
+            *lefts = &left.as_chunks::<N>().0[..turns];
+        }
+        for (rights, right) in rights[s].iter_mut().zip(&sides[s].right) {
+            *rights = &right.as_chunks::<N>().0[..turns];
+        }
+    }
+    for t in 0..turns {
+        if *in_turns && N > 1 {
+            claims.turn();
+        }
+        for k in 0..N {
+            let mut lanes = [[f32x16::splat(simd, 0.0); NV]; ABREAST];
+            for s in 0..ABREAST {
+                for v in 0..NV {
+                    lanes[s][v] = f32x16::load_array_ref(simd, &rights[s][v][t][k]);
+                }
+            }
+            for m in 0..MR {
+                for s in 0..ABREAST {
+                    let left = f32x16::splat(simd, lefts[s][m / unit][t][k][m % unit]);
+                    for v in 0..NV {
+                        acc[s][m][v] = left.fma(lanes[s][v], acc[s][m][v]);
+                    }
+                }
+            }
+        }
+    }
+    acc
+}
+
+/// The products of the first row of shard `index`. What a register holds of the shard before is stored just before
+/// its first product: additions and stores by themselves, between two chains, held up the multiply-adds
+/// (256x784x512 over 16 shards with AVX2 0.83 of the peak, and so 0.89, on Zen 4).
+#[inline(always)]
+fn first_row<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    sides: &Sides<NV>,
+    index: usize,
+    acc: Sums<S, MR, NV>,
+    tiles: &mut [f32],
+) -> Sums<S, MR, NV> {
+    let levels = const { if MR * NV > SHORT { 1 } else { NODES.ilog2() } };
+    match index.trailing_zeros() {
+        _ if index == 0 => first_products::<S, MR, NV, false, 0>(simd, sides, acc, tiles),
+        1 if levels > 1 => first_products::<S, MR, NV, true, 1>(simd, sides, acc, tiles),
+        2 if levels > 2 => first_products::<S, MR, NV, true, 2>(simd, sides, acc, tiles),
+        _ => first_products::<S, MR, NV, true, 0>(simd, sides, acc, tiles),
+    }
+}
+
+/// The products of the first row. LEAVE: adds what waits in so many LEVELS to `acc`, and stores it in the next one.
+#[inline(always)]
+fn first_products<
+    S: Registers,
+    const MR: usize,
+    const NV: usize,
+    const LEAVE: bool,
+    const LEVELS: usize,
+>(
+    simd: S,
+    sides: &Sides<NV>,
+    mut acc: Sums<S, MR, NV>,
+    tiles: &mut [f32],
+) -> Sums<S, MR, NV> {
+    let unit = const { unit(MR) };
+    let tiles = &mut tiles.as_chunks_mut::<LANES>().0[..(LEVELS + 1) * MR * NV];
+    let mut lanes = [f32x16::splat(simd, 0.0); NV];
+    for (lanes, right) in lanes.iter_mut().zip(&sides.right) {
+        *lanes = f32x16::load_array_ref(simd, &right[0]);
+    }
+    for m in 0..MR {
+        let left = f32x16::splat(simd, sides.left[m / unit][0][m % unit]);
+        for v in 0..NV {
+            if LEAVE {
+                let mut sum = acc[m][v];
+                for l in 0..LEVELS {
+                    sum = f32x16::load_array_ref(simd, &tiles[(l * NV + v) * MR + m]) + sum;
+                }
+                sum.store_array(&mut tiles[(LEVELS * NV + v) * MR + m]);
+            }
+            acc[m][v] = left.fma(lanes[v], f32x16::splat(simd, 0.0));
+        }
+    }
+    acc
+}
+
+/// Adds to shard `index` what waits for it, and stores it.
+#[inline(always)]
+fn leave<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    mut acc: Sums<S, MR, NV>,
+    index: usize,
+    tiles: &mut [f32],
+) {
+    let done = index.trailing_ones() as usize;
+    let place = |l: usize| l * MR * NV * LANES;
+    for l in 0..done {
+        add(simd, &mut acc, &tiles[place(l)..], MR);
+    }
+    store(&acc, &mut tiles[place(done)..], MR);
+}
