@@ -22,11 +22,11 @@ pub(super) fn turns(rows: usize, abreast: usize) -> usize {
 }
 
 /// Most units of a tile's inputs.
-pub(super) const UNITS: usize = 3;
+const UNITS: usize = 3;
 
 /// Inputs of a tile that lie in one panel for certain: the first tiles of a block are of one height and begin
 /// at its multiples, what comes after begins at even places.
-pub(super) const fn unit(height: usize) -> usize {
+const fn unit(height: usize) -> usize {
     match height {
         TALL => 4,
         8 => 8,
@@ -40,7 +40,7 @@ pub(super) const fn unit(height: usize) -> usize {
 #[inline(always)]
 pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
     simd: S,
-    at: (&[usize; UNITS], usize),
+    starts: &Starts<NV>,
     group: &Group,
     shards: [&[Option<Piece>]; ABREAST],
     ask: &mut (&mut Claims, bool),
@@ -50,7 +50,7 @@ pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREA
         let mut sides = [Sides::NONE; ABREAST];
         for (sides, pieces) in sides.iter_mut().zip(shards) {
             let Some(piece) = &pieces[p] else { return acc };
-            *sides = Sides::of::<MR>(piece, at, group);
+            *sides = Sides::of::<MR>(piece, starts, group.ones);
         }
         acc = rows::<S, MR, NV, ABREAST, EVEN>(simd, &sides, acc, ask);
     }
@@ -62,7 +62,7 @@ pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREA
 #[inline(always)]
 pub(super) fn next_chains<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    at: (&[usize; UNITS], usize),
+    starts: &Starts<NV>,
     group: &Group,
     (index, shard): (usize, &[Option<Piece>]),
     (mut acc, tiles): (Sums<S, MR, NV>, &mut [f32]),
@@ -70,7 +70,7 @@ pub(super) fn next_chains<S: Registers, const MR: usize, const NV: usize>(
 ) -> Sums<S, MR, NV> {
     for (p, piece) in shard.iter().enumerate() {
         let Some(piece) = piece else { return acc };
-        let mut sides = Sides::of::<MR>(piece, at, group);
+        let mut sides = Sides::of::<MR>(piece, starts, group.ones);
         let ones = MR == 1 && group.ones;
         if p == 0 && !ones && sides.rows > 0 {
             acc = first_row(simd, &sides, index, acc, tiles);
@@ -123,6 +123,28 @@ fn column_sums<S: Registers, const MR: usize, const NV: usize>(
     acc
 }
 
+/// Where in a piece's x the units of a tile's inputs begin, and where in its dy its panels.
+pub(super) struct Starts<const NV: usize> {
+    left: [usize; UNITS],
+    right: [usize; NV],
+}
+
+impl<const NV: usize> Starts<NV> {
+    /// Of a tile of MR inputs from `input` on and the panels from `panel` on.
+    #[inline(always)]
+    pub fn of<const MR: usize>(input: usize, panel: usize, apart: (usize, usize)) -> Self {
+        let mut starts = Self { left: [0; UNITS], right: [0; NV] };
+        for (u, start) in starts.left.iter_mut().take(const { MR / unit(MR) }).enumerate() {
+            let input = input + u * unit(MR);
+            *start = input / LANES * apart.0 + input % LANES;
+        }
+        for (v, start) in starts.right.iter_mut().enumerate() {
+            *start = (panel + v) * apart.1;
+        }
+        starts
+    }
+}
+
 /// What of a piece's x and dy a tile multiplies.
 #[derive(Clone, Copy)]
 struct Sides<'a, const NV: usize> {
@@ -134,20 +156,20 @@ struct Sides<'a, const NV: usize> {
 impl<'a, const NV: usize> Sides<'a, NV> {
     const NONE: Self = Self { left: [&[]; UNITS], right: [&[]; NV], rows: 0 };
 
-    /// Of a tile of MR inputs whose units begin at `starts` in x and whose first panel is `panel` of its strip.
+    /// Of a tile of MR inputs, x not where it is all ones.
     #[inline(always)]
     fn of<const MR: usize>(
         &Piece { x, dy, rows }: &Piece<'a>,
-        (starts, panel): (&[usize; UNITS], usize),
-        group: &Group,
+        starts: &Starts<NV>,
+        ones: bool,
     ) -> Self {
         let mut sides = Self { rows, ..Self::NONE };
-        for (v, right) in sides.right.iter_mut().enumerate() {
-            let panel = group.panel + panel + v;
-            *right = &dy[panel * group.apart.1..].as_chunks::<LANES>().0[..rows];
+        for (right, &start) in sides.right.iter_mut().zip(&starts.right) {
+            *right = &dy[start..].as_chunks::<LANES>().0[..rows];
         }
-        if !(MR == 1 && group.ones) {
-            for (left, &start) in sides.left.iter_mut().zip(starts).take(const { MR / unit(MR) }) {
+        if !(MR == 1 && ones) {
+            let left = sides.left.iter_mut().zip(&starts.left);
+            for (left, &start) in left.take(const { MR / unit(MR) }) {
                 *left = &x[start..].as_chunks::<LANES>().0[..rows];
             }
         }

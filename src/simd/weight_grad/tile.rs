@@ -2,7 +2,7 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
-use super::chain::{Sums, UNITS, chains, next_chains, unit};
+use super::chain::{Starts, Sums, chains, next_chains};
 use super::shards::Piece;
 use crate::rows::LANES;
 use crate::simd::{Claims, Registers};
@@ -83,16 +83,11 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ABREAST
     let Room { tiles, strips, grads, claims } = room;
     let in_turns = const { asks_in_turns(MR, NV, ABREAST) };
     claims.begin(group.pairs, if in_turns { group.turns / ABREAST } else { 1 });
-    let unit = const { unit(MR) };
-    let mut starts = [0; UNITS];
-    for (u, start) in starts.iter_mut().take(MR / unit).enumerate() {
-        let input = group.input + i + u * unit;
-        *start = input / LANES * group.apart.0 + input % LANES;
-    }
+    let starts = Starts::of::<MR>(group.input + i, group.panel + panel, group.apart);
     if !in_turns {
         claims.turn();
     }
-    let mut acc = group_sum::<S, MR, NV, ABREAST>(simd, (&starts, panel), group, tiles, claims);
+    let mut acc = group_sum::<S, MR, NV, ABREAST>(simd, &starts, group, tiles, claims);
     let place = |l: usize| ((l * group.panels + panel) * inputs + i) * LANES;
     if group.last {
         for l in set_bits(group.index) {
@@ -112,19 +107,19 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ABREAST
 #[inline(always)]
 fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
     simd: S,
-    at: (&[usize; UNITS], usize),
+    starts: &Starts<NV>,
     group: &Group,
     tiles: &mut [f32],
     claims: &mut Claims,
 ) -> Sums<S, MR, NV> {
     let mut ask = (claims, const { asks_in_turns(MR, NV, ABREAST) });
     if ABREAST == 2 {
-        return pairs_sum(simd, at, group, tiles, &mut ask);
+        return pairs_sum(simd, starts, group, tiles, &mut ask);
     }
     let (mut acc, mut last) = ([[f32x16::splat(simd, 0.0); NV]; MR], 0);
     for shard in group.pieces.chunks(group.per_shard).enumerate() {
         last = shard.0;
-        acc = next_chains(simd, at, group, shard, (acc, &mut *tiles), &mut ask);
+        acc = next_chains(simd, starts, group, shard, (acc, &mut *tiles), &mut ask);
     }
     for l in set_bits(last) {
         add(simd, &mut acc, &tiles[l * MR * NV * LANES..], MR);
@@ -136,7 +131,7 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
 #[inline(always)]
 fn pairs_sum<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
-    at: (&[usize; UNITS], usize),
+    starts: &Starts<NV>,
     group: &Group,
     tiles: &mut [f32],
     ask: &mut (&mut Claims, bool),
@@ -146,12 +141,12 @@ fn pairs_sum<S: Registers, const MR: usize, const NV: usize>(
         let (shard, others) = rest.split_at(group.per_shard);
         let acc = if others.is_empty() {
             rest = others;
-            let [acc] = chains::<S, MR, NV, 1>(simd, at, group, [shard], ask);
+            let [acc] = chains::<S, MR, NV, 1>(simd, starts, group, [shard], ask);
             acc
         } else {
             let (second, others) = others.split_at(group.per_shard);
             rest = others;
-            let [first, second] = chains::<S, MR, NV, 2>(simd, at, group, [shard, second], ask);
+            let [first, second] = chains::<S, MR, NV, 2>(simd, starts, group, [shard, second], ask);
             sum(first, second)
         };
         if rest.is_empty() {
