@@ -4,7 +4,7 @@ use fearless_simd::{SimdBase, f32x16};
 
 use super::TALL;
 use super::shards::Piece;
-use super::tile::{Group, NODES, SHORT, add, store};
+use super::tile::{Group, add, most_shards, store};
 use crate::rows::LANES;
 use crate::simd::{Claims, Fma, Registers};
 
@@ -245,7 +245,7 @@ fn first_row<S: Registers, const MR: usize, const NV: usize>(
     acc: Sums<S, MR, NV>,
     tiles: &mut [f32],
 ) -> Sums<S, MR, NV> {
-    let levels = const { if MR * NV > SHORT { 1 } else { NODES.ilog2() } };
+    let levels = const { most_shards(MR, NV).ilog2() };
     match index.trailing_zeros() {
         _ if index == 0 => first_products::<S, MR, NV, false, 0>(simd, sides, acc, tiles),
         1 if levels > 1 => first_products::<S, MR, NV, true, 1>(simd, sides, acc, tiles),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use self::chain::turns;
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
-use self::tile::{At, Group, Room, WAITING, tile};
+use self::tile::{At, Group, Room, WAITING, most_shards, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock};
 use super::transpose::transpose_at;
 use crate::rows::{LANES, Rows};
@@ -196,6 +196,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
+            assert!(pieces.len() <= per_shard * const { most_shards(MR, NV) });
             let turns = pieces.iter().flatten().map(|piece| turns(piece.rows, ABREAST)).sum();
             let group = Group {
                 index,

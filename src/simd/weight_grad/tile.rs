@@ -8,10 +8,15 @@ use crate::rows::LANES;
 use crate::simd::{Claims, Registers};
 
 /// Most registers of a sum of a tile over many shards; only the tallest tile has more, for one shard or two.
-pub(super) const SHORT: usize = 16;
+const SHORT: usize = 16;
 
 /// Most shards of a group, and so most nodes of a tile's tree.
 pub(super) const NODES: usize = 8;
+
+/// The same of a tile of so many inputs and panels.
+pub(super) const fn most_shards(height: usize, panels: usize) -> usize {
+    if height * panels > SHORT { 2 } else { NODES }
+}
 
 /// Floats of scratch for a tile's sums over 1, 2 and 4 nodes, that wait for their siblings; of the tallest tile's
 /// there is one at most.
