@@ -1,18 +1,17 @@
-//! A block of rows on its way through the model: gathered, forward, loss, backward, in buffers of
-//! its own.
+//! A block of rows on its way through the model, in buffers of its own.
+
+mod pass;
 
 use std::ops::Range;
 
+pub(crate) use self::pass::{Next, Pass};
 use super::plan::{Op, Plan};
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape, Targets};
+use crate::layer::Placed;
 use crate::layer::custom::OwnRows;
-use crate::layer::dropout::MaskKey;
-use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
-use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Extent, LANES, Rows, panel_len};
-use crate::simd::product::Finish;
-use crate::simd::{Ahead, copy_rest, copy_rows, dispatch, largest};
+use crate::simd::{copy_rest, copy_rows};
 
 /// The buffers of a block of rows, sized once.
 #[derive(Debug, Default)]
@@ -40,25 +39,6 @@ pub(crate) struct Block {
     grad_bounds: Vec<Option<f32>>,
     /// The largest sizes in each op's input and output gradient.
     pub sizes: Vec<(f32, f32)>,
-}
-
-/// Rows that the block will be asked for next.
-#[derive(Clone, Copy)]
-pub(crate) struct Next<'a> {
-    pub data: &'a Dataset,
-    pub order: &'a [u32],
-}
-
-/// What every block of a step shares.
-pub(crate) struct Pass<'a> {
-    pub layers: &'a [Placed],
-    pub plan: &'a Plan,
-    pub params: &'a [f32],
-    pub transpose: &'a [f32],
-    pub seed: u64,
-    pub epoch: u64,
-    /// Whether products are to bound what they store.
-    pub bound: bool,
 }
 
 impl Block {
@@ -161,139 +141,6 @@ impl Block {
         }
     }
 
-    /// Runs the layers forward; `first_row` is the epoch's row that stands first here. Meanwhile the first dense
-    /// layer asks for the rows that come next, no more than are at hand, and copies those that it can.
-    pub fn forward(&mut self, pass: &Pass, first_row: u64, next: Option<Next>) {
-        let (mut next, extent) = (next.filter(|next| next.order.len() <= self.rows()), self.extent);
-        for (index, op) in pass.plan.ops.iter().enumerate().filter(|(_, op)| !op.fused.forward) {
-            self.value_bounds[op.y] = None;
-            let layer = &pass.layers[op.layer];
-            if op.x == op.y {
-                if let Kind::Activation(activation) = &layer.kind {
-                    let y = extent.of_mut(&mut self.values[op.y], layer.outputs);
-                    activation.forward_in_place(y);
-                }
-                continue;
-            }
-            let [x, y] = disjoint(&mut self.values, op.x, op.y);
-            let (x, y) = (extent.of(x, layer.inputs), extent.of_mut(y, layer.outputs));
-            let params = &pass.params[layer.params.clone()];
-            let kept = &mut self.kept[index];
-            match &layer.kind {
-                Kind::Dense(_) => {
-                    let next = next.take();
-                    let mut ahead = match next {
-                        Some(Next { data, order }) => {
-                            let into = Extent { rows: order.len(), ..extent };
-                            let into = into.of_mut(&mut self.next, data.features());
-                            Ahead::rows(data.features_slice(), order, into)
-                        }
-                        None => Ahead::none(),
-                    };
-                    let relu = pass.plan.relu_after(index);
-                    let finish = if relu { Finish::Relu } else { Finish::Sum };
-                    let (layout, y) = (layer.layout(), (y, finish, pass.bound));
-                    self.value_bounds[op.y] = dense::forward(layout, params, x, y, &mut ahead);
-                    let copied = next.map_or(&[][..], |next| &next.order[..ahead.copied()]);
-                    self.copied.extend_from_slice(copied);
-                }
-                Kind::Activation(activation) => activation.forward(x, y),
-                Kind::Dropout(dropout) => {
-                    let (seed, epoch, place) = (pass.seed, pass.epoch, op.layer as u64);
-                    let key = MaskKey { seed, layer: place, epoch, first_row };
-                    dropout.forward(key, x, y, extent.of_mut(kept, layer.inputs));
-                }
-                Kind::LayerNorm(norm) => norm.forward(params, x, y, kept),
-                Kind::Custom(custom) => {
-                    let params = &params[..layer.param_count()];
-                    self.own[index].forward(&**custom, params, x, y);
-                }
-            }
-        }
-    }
-
-    /// Computes each row's loss and, with a scale, the gradient by the model's output.
-    pub fn loss(&mut self, pass: &Pass, loss: &Loss, scale: Option<f32>) {
-        let (y, dy) = pass.plan.output;
-        let (columns, extent) = (pass.plan.values[y], self.extent);
-        let rows = LossRows {
-            logits: extent.of(&self.values[y], columns),
-            targets: match self.target_columns {
-                0 => TargetRows::Classes(&self.labels[..extent.rows]),
-                columns => TargetRows::Values(extent.of(&self.targets, columns)),
-            },
-            scale: scale.unwrap_or(0.0),
-            grad: scale.map(|_| extent.of_mut(&mut self.grads[dy], columns)),
-            values: &mut self.losses[..extent.rows],
-        };
-        self.correct = loss.rows(rows).unwrap_or(0);
-        if scale.is_some() {
-            self.grad_bounds[dy] = None;
-        }
-    }
-
-    /// Runs the layers backward, down to the first one that learns.
-    pub fn backward(&mut self, pass: &Pass) {
-        let extent = self.extent;
-        for (index, op) in pass.plan.ops.iter().enumerate().rev() {
-            let layer = &pass.layers[op.layer];
-            if let Kind::Custom(_) = layer.kind {
-                self.own[index].set_gradient(extent.of(&self.grads[op.dy], layer.outputs));
-            }
-            let Some(dx) = op.dx.filter(|_| op.fused.backward.is_none()) else { continue };
-            self.grad_bounds[dx] = None;
-            let x = extent.of(&self.values[op.x], layer.inputs);
-            if dx == op.dy {
-                let y = extent.of(&self.values[op.y], layer.outputs);
-                let dy = extent.of_mut(&mut self.grads[dx], layer.outputs);
-                match &layer.kind {
-                    Kind::Activation(activation) => activation.backward(x, y, dy),
-                    _ => dropout::backward(extent.of(&self.kept[index], layer.inputs), dy),
-                }
-                continue;
-            }
-            let bound = &mut self.grad_bounds[dx];
-            let [dx, dy] = disjoint(&mut self.grads, dx, op.dy);
-            let (dx, dy) = (extent.of_mut(dx, layer.inputs), extent.of(dy, layer.outputs));
-            let params = &pass.params[layer.params.clone()];
-            match &layer.kind {
-                Kind::Dense(_) => {
-                    let transpose = &pass.transpose[layer.transpose.clone()];
-                    let finish = match pass.plan.slope_before(index) {
-                        Some(slope) => Finish::Gradient(slope, x),
-                        None => Finish::Sum,
-                    };
-                    let dx = (dx, finish, pass.bound);
-                    *bound = dense::backward(layer.layout(), transpose, dy, dx);
-                }
-                Kind::LayerNorm(_) => {
-                    layer_norm::backward(params, x, &self.kept[index], dy, dx);
-                }
-                Kind::Custom(custom) => {
-                    let params = &params[..layer.param_count()];
-                    self.own[index].backward(&**custom, params, dx);
-                }
-                Kind::Activation(_) | Kind::Dropout(_) => {}
-            }
-        }
-    }
-
-    /// Takes the sizes of what goes into each dense layer's gradient.
-    pub fn measure(&mut self, pass: &Pass) {
-        self.sizes.resize(pass.plan.ops.len(), (0.0, 0.0));
-        for (index, op) in pass.plan.ops.iter().enumerate() {
-            let layer = &pass.layers[op.layer];
-            if let Kind::Dense(_) = layer.kind {
-                let (x, dy) = self.rows_of(layer, op, 0..self.rows());
-                let of = |bound: Option<f32>, rows: Rows| {
-                    bound.unwrap_or_else(|| dispatch!(_simd => largest_of(rows)))
-                };
-                let bounds = (self.value_bounds[op.x], self.grad_bounds[op.dy]);
-                self.sizes[index] = (of(bounds.0, x), of(bounds.1, dy));
-            }
-        }
-    }
-
     /// The input and the output gradient of an op, for some of the rows.
     #[inline(always)]
     pub fn rows_of(&self, layer: &Placed, op: &Op, rows: Range<usize>) -> (Rows<'_>, Rows<'_>) {
@@ -326,19 +173,11 @@ fn grow_one<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
     }
 }
 
-#[inline(always)]
-fn largest_of(rows: Rows) -> f32 {
-    (0..rows.panels()).fold(0.0, |most, p| largest(rows.panel(p).as_flattened()).max(most))
-}
-
-fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned; 2] {
-    buffers.get_disjoint_mut([read, write]).expect("an op reads and writes two buffers")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, CrossEntropy, Sequential, datasets};
+    use crate::simd::dispatch;
+    use crate::{Activation, Sequential, datasets};
 
     #[test]
     fn what_layers_keep_takes_no_more_room_than_their_outputs() {
@@ -349,50 +188,6 @@ mod tests {
         block.reserve(&plan, 40, None, true);
         assert_eq!(block.kept[0].len(), block.values[1].len());
         assert!((80..=2 * 42).contains(&block.kept[1].len()));
-    }
-
-    #[test]
-    fn measured_sizes_bound_what_the_buffers_hold() {
-        let data = datasets::synthetic_classification(40, 20, 3, 1).unwrap();
-        let model = Sequential::builder(20)
-            .dense(33, Activation::Relu)
-            .dropout(0.5)
-            .dense(17, Activation::Tanh)
-            .dense(50, Activation::Relu)
-            .layer_norm()
-            .dense(18, Activation::Relu)
-            .dense(3, Activation::Softmax)
-            .build(1)
-            .unwrap();
-        let plan = Plan::new(&model.layers, model.layers.len() - 1, true);
-        let transpose = vec![0.01; model.layers.last().unwrap().transpose.end];
-        let (layers, params) = (&model.layers[..], &model.params[..]);
-        let pass = Pass {
-            layers,
-            plan: &plan,
-            params,
-            transpose: &transpose,
-            seed: 1,
-            epoch: 1,
-            bound: true,
-        };
-        let mut block = Block::default();
-        block.reserve(&plan, 40, Some(data.targets().shape()), true);
-        block.gather(&data, &(0..40).collect::<Vec<_>>());
-        block.forward(&pass, 0, None);
-        block.loss(&pass, &CrossEntropy::default().into(), Some(1.0));
-        block.backward(&pass);
-        block.measure(&pass);
-        for (index, op) in plan.ops.iter().enumerate() {
-            let layer = &layers[op.layer];
-            if let Kind::Dense(_) = layer.kind {
-                let (x, dy) = block.rows_of(layer, op, 0..40);
-                for (bound, rows) in [(block.sizes[index].0, x), (block.sizes[index].1, dy)] {
-                    let largest = dispatch!(_simd => largest_of(rows));
-                    assert!(bound >= largest && bound <= 2.0 * largest, "op {index}: {bound}");
-                }
-            }
-        }
     }
 
     fn wide<S: crate::simd::Registers>(_simd: S) -> bool {
