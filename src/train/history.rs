@@ -6,7 +6,6 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use self::table::fixed;
 use crate::{Error, Result};
 
 /// The figures of one epoch.
@@ -96,23 +95,6 @@ impl EpochReport {
             Some(self.seconds),
             Some(self.rows_per_s),
         ]
-    }
-
-    /// The epoch in a line, what it is judged by first.
-    fn summary(&self) -> String {
-        let mut text = format!("best epoch {}:", self.epoch);
-        for (name, figure, digits) in [
-            ("val_loss", self.val_loss, 6),
-            ("val_accuracy", self.val_accuracy, 4),
-            ("loss", Some(self.loss), 6),
-            ("accuracy", self.accuracy, 4),
-        ] {
-            if figure.is_some() {
-                let comma = if text.ends_with(':') { "" } else { "," };
-                text.push_str(&format!("{comma} {name} {}", fixed(figure, digits)));
-            }
-        }
-        text
     }
 
     /// All figures as text, absent ones empty, numbers with as many digits as it takes to read the

@@ -2,7 +2,7 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
-use super::TALL;
+use super::operands::{Sides, Starts, UNITS, unit};
 use super::shards::Piece;
 use super::tile::{Group, add, most_shards, store};
 use crate::rows::LANES;
@@ -19,20 +19,6 @@ const AFTER_FIRST: usize = 3;
 /// Turns of a piece of so many rows, of so many shards abreast.
 pub(super) fn turns(rows: usize, abreast: usize) -> usize {
     if abreast > 1 { rows / EVEN } else { rows.saturating_sub(1) / AFTER_FIRST }
-}
-
-/// Most units of a tile's inputs.
-const UNITS: usize = 3;
-
-/// Inputs of a tile that lie in one panel for certain: the first tiles of a block are of one height and begin
-/// at its multiples, what comes after begins at even places.
-const fn unit(height: usize) -> usize {
-    match height {
-        TALL => 4,
-        8 => 8,
-        1 => 1,
-        _ => 2,
-    }
 }
 
 /// For each of some shards, row by row beside each other, one chain of fused multiply-adds over its rows for each
@@ -123,83 +109,15 @@ fn column_sums<S: Registers, const MR: usize, const NV: usize>(
     acc
 }
 
-/// Where in a piece's x the units of a tile's inputs begin, and where in its dy its panels.
-pub(super) struct Starts<const NV: usize> {
-    left: [usize; UNITS],
-    right: [usize; NV],
-}
-
-impl<const NV: usize> Starts<NV> {
-    /// Of a tile of MR inputs from `input` on and the panels from `panel` on.
-    #[inline(always)]
-    pub fn of<const MR: usize>(input: usize, panel: usize, apart: (usize, usize)) -> Self {
-        let mut starts = Self { left: [0; UNITS], right: [0; NV] };
-        for (u, start) in starts.left.iter_mut().take(const { MR / unit(MR) }).enumerate() {
-            let input = input + u * unit(MR);
-            *start = input / LANES * apart.0 + input % LANES;
-        }
-        for (v, start) in starts.right.iter_mut().enumerate() {
-            *start = (panel + v) * apart.1;
-        }
-        starts
-    }
-}
-
-/// What of a piece's x and dy a tile multiplies.
-#[derive(Clone, Copy)]
-struct Sides<'a, const NV: usize> {
-    left: [&'a [[f32; LANES]]; UNITS],
-    right: [&'a [[f32; LANES]]; NV],
-    rows: usize,
-}
-
-impl<'a, const NV: usize> Sides<'a, NV> {
-    const NONE: Self = Self { left: [&[]; UNITS], right: [&[]; NV], rows: 0 };
-
-    /// Of a tile of MR inputs, x not where it is all ones.
-    #[inline(always)]
-    fn of<const MR: usize>(
-        &Piece { x, dy, rows }: &Piece<'a>,
-        starts: &Starts<NV>,
-        ones: bool,
-    ) -> Self {
-        let mut sides = Self { rows, ..Self::NONE };
-        for (right, &start) in sides.right.iter_mut().zip(&starts.right) {
-            *right = &dy[start..].as_chunks::<LANES>().0[..rows];
-        }
-        if !(MR == 1 && ones) {
-            let left = sides.left.iter_mut().zip(&starts.left);
-            for (left, &start) in left.take(const { MR / unit(MR) }) {
-                *left = &x[start..].as_chunks::<LANES>().0[..rows];
-            }
-        }
-        sides
-    }
-
-    /// What comes after the first `rows` rows.
-    #[inline(always)]
-    fn after(&self, rows: usize) -> Self {
-        let mut sides = *self;
-        sides.rows -= rows;
-        for left in &mut sides.left {
-            *left = left.get(rows..).unwrap_or_default();
-        }
-        for right in &mut sides.right {
-            *right = &right[rows..];
-        }
-        sides
-    }
-}
-
 /// `acc` and the products of the first rows of some shards, in so many turns of N rows.
 #[inline(always)]
 fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, const N: usize>(
     simd: S,
     sides: &[Sides<NV>; ABREAST],
     turns: usize,
-    mut acc: [[[f32x16<S>; NV]; MR]; ABREAST],
+    mut acc: [Sums<S, MR, NV>; ABREAST],
     (claims, in_turns): &mut (&mut Claims, bool),
-) -> [[[f32x16<S>; NV]; MR]; ABREAST] {
+) -> [Sums<S, MR, NV>; ABREAST] {
     let unit = const { unit(MR) };
     let (mut lefts, mut rights) = ([[&[][..]; UNITS]; ABREAST], [[&[][..]; NV]; ABREAST]);
     for s in 0..ABREAST {
@@ -236,7 +154,7 @@ fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, c
 
 /// The products of the first row of shard `index`. What a register holds of the shard before is stored just before
 /// its first product: additions and stores by themselves, between two chains, held up the multiply-adds
-/// (256x784x512 over 16 shards with AVX2 0.83 of the peak, and so 0.89, on Zen 4).
+/// (256x240x64 over 16 shards with AVX2 0.83 of the peak, and so 0.885, on Zen 4).
 #[inline(always)]
 fn first_row<S: Registers, const MR: usize, const NV: usize>(
     simd: S,

@@ -1,6 +1,7 @@
 //! The gradient of a dense layer's parameters, with the tree over shards inside the tile.
 
 mod chain;
+mod operands;
 mod shards;
 mod tile;
 
@@ -22,8 +23,8 @@ const FEW: usize = 12;
 /// Inputs of the tallest tile: 24 registers of sums, where they are wide.
 const TALL: usize = 12;
 
-/// Rows of a shard from which the tallest tile pays: a shorter chain ends before the partial sums of
-/// the one before it, 24 registers, are stored and added, and nothing hides them.
+/// Rows of a shard from which the tallest tile pays. It was measured when a shard's sums, 24 registers, were stored and
+/// added between two chains, and nothing hid them where chains were shorter.
 const LONG_SHARD: usize = 48;
 
 /// Values of a block's x up to which long shards too are taken two abreast, where that pays. Their sum is made in

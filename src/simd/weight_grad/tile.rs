@@ -2,7 +2,8 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
-use super::chain::{Starts, Sums, chains, next_chains};
+use super::chain::{Sums, chains, next_chains};
+use super::operands::Starts;
 use super::shards::Piece;
 use crate::rows::LANES;
 use crate::simd::{Claims, Registers};

@@ -18,7 +18,7 @@ const COLUMNS: [Column; 8] = [
     ("rows/s", |report| fixed(Some(report.rows_per_s), 0)),
 ];
 
-pub(super) fn fixed(value: Option<f64>, digits: usize) -> String {
+fn fixed(value: Option<f64>, digits: usize) -> String {
     value.map(|value| format!("{value:.digits$}")).unwrap_or_default()
 }
 
@@ -29,6 +29,25 @@ fn rate(lr: f64) -> String {
         short.to_string()
     } else {
         format!("{short:e}")
+    }
+}
+
+impl EpochReport {
+    /// The epoch in a line, what it is judged by first.
+    fn summary(&self) -> String {
+        let mut text = format!("best epoch {}:", self.epoch);
+        for (name, figure, digits) in [
+            ("val_loss", self.val_loss, 6),
+            ("val_accuracy", self.val_accuracy, 4),
+            ("loss", Some(self.loss), 6),
+            ("accuracy", self.accuracy, 4),
+        ] {
+            if figure.is_some() {
+                let comma = if text.ends_with(':') { "" } else { "," };
+                text.push_str(&format!("{comma} {name} {}", fixed(figure, digits)));
+            }
+        }
+        text
     }
 }
 
