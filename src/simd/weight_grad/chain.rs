@@ -3,7 +3,7 @@
 use fearless_simd::{SimdBase, f32x16};
 
 use super::operands::{Sides, Starts, UNITS, unit};
-use super::shards::Piece;
+use super::shards::{Piece, Start};
 use super::tile::{Group, add, most_shards, store};
 use crate::rows::LANES;
 use crate::simd::{Claims, Fma, Registers};
@@ -43,36 +43,30 @@ pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREA
     acc
 }
 
-/// The chains over shard `index` of a group. `acc` is what those of the shard before have come to; it is added to the sums
-/// that wait for it in `tiles`, and waits there itself.
+/// The chains over a piece. Where a shard begins, `acc` is what those of the shard before have come to; it is added to the
+/// sums that wait for it in `tiles`, and waits there itself.
 #[inline(always)]
 pub(super) fn next_chains<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     starts: &Starts<NV>,
     group: &Group,
-    (index, shard): (usize, &[Option<Piece>]),
+    piece: &Piece,
     (mut acc, tiles): (Sums<S, MR, NV>, &mut [f32]),
     ask: &mut (&mut Claims, bool),
 ) -> Sums<S, MR, NV> {
-    for (p, piece) in shard.iter().enumerate() {
-        let Some(piece) = piece else { return acc };
-        let mut sides = Sides::of::<MR>(piece, starts, group.ones);
-        let ones = MR == 1 && group.ones;
-        if p == 0 && !ones && sides.rows > 0 {
-            acc = first_row(simd, &sides, index, acc, tiles);
-            sides = sides.after(1);
-        } else if p == 0 {
-            if index > 0 {
-                leave(simd, acc, index - 1, tiles);
-            }
+    let mut sides = Sides::of::<MR>(piece, starts, group.ones);
+    if MR == 1 && group.ones {
+        if let Start::Shard(levels) = piece.start {
+            leave(simd, acc, levels as usize, tiles);
             acc = [[f32x16::splat(simd, 0.0); NV]; MR];
         }
-        if ones {
-            acc = column_sums(simd, &sides, acc);
-        } else {
-            [acc] = rows::<S, MR, NV, 1, AFTER_FIRST>(simd, &[sides], [acc], ask);
-        }
+        return column_sums(simd, &sides, acc);
     }
+    if !matches!(piece.start, Start::Nothing) {
+        acc = first_row(simd, &sides, piece.start, acc, tiles);
+        sides = sides.after(1);
+    }
+    [acc] = rows::<S, MR, NV, 1, AFTER_FIRST>(simd, &[sides], [acc], ask);
     acc
 }
 
@@ -152,23 +146,29 @@ fn links<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize, c
     acc
 }
 
-/// The products of the first row of shard `index`. What a register holds of the shard before is stored just before
+/// The products of the first row of a shard. What a register holds of the shard before is stored just before
 /// its first product: additions and stores by themselves, between two chains, held up the multiply-adds
 /// (256x240x64 over 16 shards with AVX2 0.83 of the peak, and so 0.885, on Zen 4).
 #[inline(always)]
 fn first_row<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     sides: &Sides<NV>,
-    index: usize,
+    start: Start,
     acc: Sums<S, MR, NV>,
     tiles: &mut [f32],
 ) -> Sums<S, MR, NV> {
     let levels = const { most_shards(MR, NV).ilog2() };
-    match index.trailing_zeros() {
-        _ if index == 0 => first_products::<S, MR, NV, false, 0>(simd, sides, acc, tiles),
-        1 if levels > 1 => first_products::<S, MR, NV, true, 1>(simd, sides, acc, tiles),
-        2 if levels > 2 => first_products::<S, MR, NV, true, 2>(simd, sides, acc, tiles),
-        _ => first_products::<S, MR, NV, true, 0>(simd, sides, acc, tiles),
+    match start {
+        Start::Group | Start::Nothing => {
+            first_products::<S, MR, NV, false, 0>(simd, sides, acc, tiles)
+        }
+        Start::Shard(1) if levels > 1 => {
+            first_products::<S, MR, NV, true, 1>(simd, sides, acc, tiles)
+        }
+        Start::Shard(2) if levels > 2 => {
+            first_products::<S, MR, NV, true, 2>(simd, sides, acc, tiles)
+        }
+        Start::Shard(_) => first_products::<S, MR, NV, true, 0>(simd, sides, acc, tiles),
     }
 }
 
@@ -208,18 +208,17 @@ fn first_products<
     acc
 }
 
-/// Adds to shard `index` what waits for it, and stores it.
+/// Adds to a shard's sums so many that wait for it, and stores them.
 #[inline(always)]
 fn leave<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     mut acc: Sums<S, MR, NV>,
-    index: usize,
+    levels: usize,
     tiles: &mut [f32],
 ) {
-    let done = index.trailing_ones() as usize;
     let place = |l: usize| l * MR * NV * LANES;
-    for l in 0..done {
+    for l in 0..levels {
         add(simd, &mut acc, &tiles[place(l)..], MR);
     }
-    store(&acc, &mut tiles[place(done)..], MR);
+    store(&acc, &mut tiles[place(levels)..], MR);
 }

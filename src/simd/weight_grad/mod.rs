@@ -204,6 +204,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 turns,
                 last: index + 1 == groups,
                 apart,
+                shards: pieces.len() / per_shard,
                 per_shard,
                 pieces,
                 ones: self.ones,

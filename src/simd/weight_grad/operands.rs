@@ -54,7 +54,7 @@ impl<'a, const NV: usize> Sides<'a, NV> {
     /// Of a tile of MR inputs, x not where it is all ones.
     #[inline(always)]
     pub fn of<const MR: usize>(
-        &Piece { x, dy, rows }: &Piece<'a>,
+        &Piece { x, dy, rows, .. }: &Piece<'a>,
         starts: &Starts<NV>,
         ones: bool,
     ) -> Self {

@@ -18,6 +18,17 @@ pub(super) struct Piece<'a> {
     pub x: &'a [f32],
     pub dy: &'a [f32],
     pub rows: usize,
+    pub start: Start,
+}
+
+/// What begins with a piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// Nothing: it is the same shard's as the one before.
+    Nothing,
+    Group,
+    /// A shard. What the one before it has come to is added to so many sums that wait for it.
+    Shard(u32),
 }
 
 /// Room for the pieces of a group's shards. None where there is none, for a slice would have to be written.
@@ -89,7 +100,12 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         let count = pieces.len();
         if self.held != Some(index) {
             for (place, index) in pieces.enumerate() {
-                self.room[place] = Some(self.piece(index));
+                let start = match (place / self.pieces, place % self.pieces) {
+                    (0, 0) => Start::Group,
+                    (shard, 0) => Start::Shard(shard.trailing_zeros()),
+                    _ => Start::Nothing,
+                };
+                self.room[place] = Some(self.piece(index, start));
             }
             self.held = Some(index);
         }
@@ -106,10 +122,10 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     }
 
     #[inline(always)]
-    fn piece(&self, index: usize) -> Piece<'a> {
+    fn piece(&self, index: usize, start: Start) -> Piece<'a> {
         let (x, dy) = (self.piece)(index);
         let (x, dy) = if self.swapped { (dy, x) } else { (x, dy) };
         assert_eq!((x.panel, dy.panel), self.apart, "all blocks of a step have as much room");
-        Piece { x: x.data, dy: dy.data, rows: x.rows }
+        Piece { x: x.data, dy: dy.data, rows: x.rows, start }
     }
 }

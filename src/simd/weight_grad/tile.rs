@@ -53,6 +53,7 @@ impl<'a> Room<'_, 'a> {
 pub(super) struct Group<'a, 'l> {
     pub index: usize,
     pub last: bool,
+    pub shards: usize,
     /// The shards' pieces, and how many each has.
     pub pieces: &'l [Option<Piece<'a>>],
     pub per_shard: usize,
@@ -122,12 +123,11 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
     if ABREAST == 2 {
         return pairs_sum(simd, starts, group, tiles, &mut ask);
     }
-    let (mut acc, mut last) = ([[f32x16::splat(simd, 0.0); NV]; MR], 0);
-    for shard in group.pieces.chunks(group.per_shard).enumerate() {
-        last = shard.0;
-        acc = next_chains(simd, starts, group, shard, (acc, &mut *tiles), &mut ask);
+    let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    for piece in group.pieces.iter().flatten() {
+        acc = next_chains(simd, starts, group, piece, (acc, &mut *tiles), &mut ask);
     }
-    for l in set_bits(last) {
+    for l in set_bits(group.shards - 1) {
         add(simd, &mut acc, &tiles[l * MR * NV * LANES..], MR);
     }
     acc
