@@ -26,6 +26,7 @@ pub(super) struct Piece<'a> {
 pub(super) enum Start {
     /// Nothing: it is the same shard's as the one before.
     Nothing,
+    /// The group, with its first shard.
     Group,
     /// A shard. What the one before it has come to is added to so many sums that wait for it.
     Shard(u32),
