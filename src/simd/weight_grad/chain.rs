@@ -46,7 +46,7 @@ pub(super) fn chains<S: Registers, const MR: usize, const NV: usize, const ABREA
 /// The chains over a piece. Where a shard begins, `acc` is what those of the shard before have come to; it is added to the
 /// sums that wait for it in `tiles`, and waits there itself.
 #[inline(always)]
-pub(super) fn next_chains<S: Registers, const MR: usize, const NV: usize>(
+pub(super) fn piece_chains<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     starts: &Starts<NV>,
     group: &Group,

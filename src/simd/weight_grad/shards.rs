@@ -17,6 +17,7 @@ const GROUP_ROWS: usize = 128;
 pub(super) struct Piece<'a> {
     pub x: &'a [f32],
     pub dy: &'a [f32],
+    /// One at least.
     pub rows: usize,
     pub start: Start,
 }

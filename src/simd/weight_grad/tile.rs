@@ -2,7 +2,7 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
-use super::chain::{Sums, chains, next_chains};
+use super::chain::{Sums, chains, piece_chains};
 use super::operands::Starts;
 use super::shards::Piece;
 use crate::rows::LANES;
@@ -125,7 +125,7 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
     }
     let mut acc = [[f32x16::splat(simd, 0.0); NV]; MR];
     for piece in group.pieces.iter().flatten() {
-        acc = next_chains(simd, starts, group, piece, (acc, &mut *tiles), &mut ask);
+        acc = piece_chains(simd, starts, group, piece, (acc, &mut *tiles), &mut ask);
     }
     for l in set_bits(group.shards - 1) {
         add(simd, &mut acc, &tiles[l * MR * NV * LANES..], MR);
