@@ -1,5 +1,6 @@
 //! One optimizer step: blocks of rows forward and backward, then units of parameters.
 
+mod balance;
 mod input;
 mod phases;
 mod runs;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use crossbeam::utils::CachePadded;
 use rayon::ThreadPool;
 
+use self::balance::Balance;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
@@ -51,6 +53,7 @@ pub(super) struct Stepper {
     shapes: (usize, TargetShape),
     blocks: Vec<CachePadded<Block>>,
     cut: Cut,
+    balance: Balance,
     /// Rows that every block has room for, so that the panels of all of them are as far apart.
     most_rows: usize,
     transpose: Aligned,
@@ -136,12 +139,19 @@ impl Stepper {
             shapes: (whole, targets),
             blocks: vec![],
             cut: Cut::default(),
+            balance: Balance::default(),
             most_rows: 0,
             plan,
             units,
             slots,
             fork: Fork::new(workers),
-            cutting: Cutting { shards, params, workers, divide: !sums_shards(&model.layers) },
+            cutting: Cutting {
+                shards,
+                params,
+                workers,
+                even: false,
+                divide: !sums_shards(&model.layers),
+            },
             run_length: runs::run_length(model, whole),
             team: None,
             alone: false,
@@ -196,13 +206,15 @@ impl Stepper {
         }
     }
 
-    /// Makes room for batches of `rows` rows.
+    /// Makes room for batches of `rows` rows, also where they come to be cut in the other way.
     fn reserve(&mut self, rows: usize, targets: TargetShape) {
-        self.cut.recut(rows, self.cutting);
-        if self.blocks.len() < self.cut.blocks.len() {
-            self.blocks.resize_with(self.cut.blocks.len(), Default::default);
+        for even in [!self.cutting.even, self.cutting.even] {
+            self.cut.recut(rows, Cutting { even, ..self.cutting });
+            if self.blocks.len() < self.cut.blocks.len() {
+                self.blocks.resize_with(self.cut.blocks.len(), Default::default);
+            }
+            self.most_rows = self.most_rows.max(self.cut.most_rows());
         }
-        self.most_rows = self.most_rows.max(self.cut.most_rows());
         for block in &mut self.blocks {
             block.reserve(&self.plan, self.most_rows, Some(targets), true);
         }
@@ -238,7 +250,8 @@ impl Stepper {
         timer: &impl Timer,
     ) -> Result<StepOutcome, NotFinite> {
         self.outdate();
-        if self.cut.rows != input.rows.len() {
+        if self.cut.rows != input.rows.len() || self.cutting.even != self.balance.is_even() {
+            self.cutting.even = self.balance.is_even();
             self.reserve(input.rows.len(), input.data.targets().shape());
         }
         let mut outcome = self.forward_backward(model, input, timer);
@@ -309,7 +322,9 @@ impl Stepper {
         let normalizer = input.normalizer();
         let through = |index: usize, block: &mut Block| {
             let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
+            let begun = Instant::now();
             through(block, &pass, input, taken, timer);
+            block.time = begun.elapsed();
         };
         match helpers {
             Some(helpers) => {
@@ -317,6 +332,9 @@ impl Stepper {
                 helpers.each(blocks, || (), |_, (index, block)| through(index, block));
             }
             None => each_block(blocks, 0, fork, &through),
+        }
+        if fork.workers > 1 {
+            self.balance.see(blocks.iter().map(|block| (block.time, block.rows())));
         }
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
