@@ -3,6 +3,7 @@
 mod add;
 mod ahead;
 mod claims;
+mod cuts;
 mod fma;
 mod gather;
 mod lanes;

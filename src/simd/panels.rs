@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::cuts::Cuts;
 use crate::rows::{LANES, padded};
 
 /// Outputs of a strip: two panels, the width of the widest tile.
@@ -46,21 +47,21 @@ impl WeightLayout {
         padded(self.outputs) * self.inputs
     }
 
-    /// Inputs of each block but the last, whole panels, so that all blocks cost about the same.
-    pub fn height(self) -> usize {
-        padded(self.inputs.div_ceil(self.inputs.div_ceil(BLOCK)))
+    /// The inputs of blocks.
+    pub fn heights(self) -> Cuts {
+        Cuts::new(self.inputs, BLOCK)
     }
 
     /// Number of blocks.
     pub fn blocks(self) -> usize {
-        self.outputs.div_ceil(STRIP) * self.inputs.div_ceil(self.height())
+        self.outputs.div_ceil(STRIP) * self.heights().parts()
     }
 
     /// Block `index`; blocks follow each other in the weights.
     pub fn block(self, index: usize) -> WeightBlock {
         let strips = self.outputs.div_ceil(STRIP);
         let outputs = within(index % strips * STRIP, STRIP, self.outputs);
-        let inputs = within(index / strips * self.height(), self.height(), self.inputs);
+        let inputs = self.heights().part(index / strips);
         let weights = padded(self.outputs) * inputs.start + outputs.start * inputs.len();
         WeightBlock {
             weights: weights..weights + padded(outputs.len()) * inputs.len(),
@@ -71,8 +72,8 @@ impl WeightLayout {
 
     /// Where weight (output, input) lies.
     pub fn index(self, output: usize, input: usize) -> usize {
-        let block =
-            self.block(input / self.height() * self.outputs.div_ceil(STRIP) + output / STRIP);
+        let row = self.heights().part_of(input);
+        let block = self.block(row * self.outputs.div_ceil(STRIP) + output / STRIP);
         let panel = (output - block.outputs.start) / LANES;
         block.weights.start
             + (panel * block.inputs.len() + input - block.inputs.start) * LANES
@@ -81,20 +82,20 @@ impl WeightLayout {
 
     /// Where all weights lie, in the order of the (outputs, inputs) matrix.
     pub fn indices(self) -> impl Iterator<Item = usize> {
-        let pieces = move || (0..self.inputs).step_by(self.height());
+        let heights = self.heights();
         (0..self.outputs)
-            .flat_map(move |output| pieces().map(move |input| (output, input)))
-            .flat_map(move |(output, input)| {
-                let start = self.index(output, input);
-                let inputs = within(input, self.height(), self.inputs);
-                inputs.map(move |i| start + (i - input) * LANES)
+            .flat_map(move |output| (0..heights.parts()).map(move |part| (output, part)))
+            .flat_map(move |(output, part)| {
+                let inputs = heights.part(part);
+                let start = self.index(output, inputs.start);
+                (0..inputs.len()).map(move |i| start + i * LANES)
             })
     }
 
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
         let (depth, width) = (self.inputs, self.outputs);
-        Operand { data: weights, depth, width, piece: self.height(), apart: None }
+        Operand { data: weights, depth, width, cuts: self.heights(), apart: None }
     }
 }
 
@@ -109,8 +110,8 @@ pub(crate) struct Operand<'a> {
     data: &'a [f32],
     pub depth: usize,
     pub width: usize,
-    /// The summed dimension of each piece but the last.
-    pub piece: usize,
+    /// The summed dimension's pieces.
+    cuts: Cuts,
     /// Lines from one panel to the next where the pieces of a panel follow each other.
     apart: Option<usize>,
 }
@@ -130,10 +131,10 @@ impl<'a> Operand<'a> {
     pub fn in_whole_panels(
         data: &'a [f32],
         (depth, width): (usize, usize),
-        piece: usize,
+        cuts: Cuts,
         apart: usize,
     ) -> Self {
-        Self { data, depth, width, piece, apart: Some(apart) }
+        Self { data, depth, width, cuts, apart: Some(apart) }
     }
 
     /// Number of values, with the padding.
@@ -143,7 +144,13 @@ impl<'a> Operand<'a> {
 
     /// Number of pieces.
     pub fn pieces(&self) -> usize {
-        self.depth.div_ceil(self.piece)
+        self.cuts.parts()
+    }
+
+    /// The indices of the summed dimension in piece `index`; the first piece is the longest.
+    #[inline(always)]
+    pub fn piece(&self, index: usize) -> Range<usize> {
+        self.cuts.part(index)
     }
 
     /// Number of panels.
@@ -208,12 +215,13 @@ mod tests {
                     weights[layout.index(o, i)] = (o * inputs + i + 1) as f32;
                 }
             }
-            let (height, operand) = (layout.height(), layout.forward(&weights));
+            let operand = layout.forward(&weights);
             for o in 0..outputs {
-                for i in 0..inputs {
-                    let rows = within(i / height * height, height, inputs);
-                    let found = operand.panel(o / LANES).piece(&rows)[i % height][o % LANES];
-                    assert_eq!(found, (o * inputs + i + 1) as f32);
+                for rows in (0..operand.pieces()).map(|index| operand.piece(index)) {
+                    let piece = operand.panel(o / LANES).piece(&rows);
+                    for (i, found) in rows.zip(piece) {
+                        assert_eq!(found[o % LANES], (o * inputs + i + 1) as f32);
+                    }
                 }
             }
         }

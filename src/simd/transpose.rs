@@ -6,9 +6,10 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
+use super::cuts::Cuts;
 use super::dispatch;
 use super::panels::{BLOCK, Operand, STRIP, WeightBlock, WeightLayout};
-use super::product::{DEPTH, evenly};
+use super::product::DEPTH;
 use crate::rows::LANES;
 use crate::simd::Registers;
 
@@ -48,21 +49,18 @@ impl WeightLayout {
 
     /// The transpose as the right operand of the input-gradient product.
     pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
-        let piece = match self.outputs {
-            all @ ..=DEPTH => all,
-            more => evenly(more, more.div_ceil(DEPTH), LANES),
-        };
-        Operand::in_whole_panels(transpose, (self.outputs, self.inputs), piece, self.apart())
+        let pieces = Cuts::new(self.outputs, DEPTH);
+        Operand::in_whole_panels(transpose, (self.outputs, self.inputs), pieces, self.apart())
     }
 
     /// Shares out the transpose: puts the pieces that each block of weights owns, one after the other, into `pieces`,
     /// of which there are as many.
     pub fn share_out<'a>(self, transpose: &'a mut [f32], pieces: &mut [&'a mut [f32]]) {
         let strips = self.outputs.div_ceil(STRIP);
-        let high = self.height() / LANES;
+        let heights = self.heights();
         for (p, panel) in transpose.chunks_mut(self.apart() * LANES).enumerate() {
-            let first = p / high * high;
-            let beside = (self.transpose_panels() - first).min(high);
+            let inputs = heights.part(heights.part_of(p * LANES));
+            let (first, beside) = (inputs.start / LANES, inputs.len().div_ceil(LANES));
             let panel = &mut panel[..self.outputs * LANES];
             for (strip, piece) in panel.chunks_mut(STRIP * LANES).enumerate() {
                 pieces[first * strips + strip * beside + p - first] = piece;
@@ -189,8 +187,7 @@ mod tests {
                 transpose_block(&b, &weights[b.weights.clone()], pieces);
             }
             let operand = layout.backward(&transpose);
-            for first in (0..outputs).step_by(operand.piece) {
-                let indices = first..(first + operand.piece).min(outputs);
+            for indices in (0..operand.pieces()).map(|index| operand.piece(index)) {
                 for p in 0..operand.panels() {
                     for (o, row) in indices.clone().zip(operand.panel(p).piece(&indices)) {
                         for (i, &found) in (p * LANES..).zip(row) {

@@ -85,7 +85,7 @@ pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: 
     };
     let place = Column {
         pieces,
-        from: place.pieces.start * b.piece,
+        from: b.piece(place.pieces.start).start,
         next: b.panels().saturating_sub(next).min(NV),
         panel,
         parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
@@ -137,7 +137,7 @@ fn piece<'a, const NV: usize, const ASK: u8>(
     panel: usize,
     index: usize,
 ) -> Piece<'a, NV> {
-    let indices = index * b.piece..((index + 1) * b.piece).min(b.depth);
+    let indices = b.piece(index);
     let (mut panels, mut next) = ([&[][..]; NV], [&[][..]; NV]);
     for v in 0..NV {
         panels[v] = b.panel(panel + v).piece(&indices);

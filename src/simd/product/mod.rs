@@ -70,7 +70,7 @@ fn product_at<S: Registers>(
     }
     let height = if S::WIDE { 12 } else { 6 };
     let at_once = at_once(b);
-    let slab = (SLAB / b.depth.min(at_once * b.piece).max(1)).max(height);
+    let slab = (SLAB / b.depth.min(at_once * b.piece(0).len()).max(1)).max(height);
     let rows_at_once = evenly(a.rows, a.rows.div_ceil(slab), height);
     for row in (0..a.rows).step_by(rows_at_once) {
         let rows = row..(row + rows_at_once).min(a.rows);
@@ -93,7 +93,7 @@ fn at_once(b: &Operand) -> usize {
 }
 
 /// The length of each of `parts` parts of `len`, a multiple of `unit`, the last one shorter.
-pub(crate) fn evenly(len: usize, parts: usize, unit: usize) -> usize {
+fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
 }
 

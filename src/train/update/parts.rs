@@ -161,12 +161,13 @@ fn each_in_turn(mut units: &[Unit], mut part: Part, f: &impl Fn(&Unit, Part)) {
 
 /// Where to cut units so that both sides cost about the same.
 fn middle(units: &[Unit]) -> usize {
-    let (mut sum, cost) = (0, cost(units));
-    let left = units.iter().take_while(|unit| {
-        sum += unit.cost;
-        sum * 2 <= cost
+    let (mut left, cost) = (0, cost(units));
+    let nearer = units.iter().take_while(|unit| {
+        let before = left;
+        left += unit.cost;
+        before + left <= cost
     });
-    left.count().clamp(1, units.len() - 1)
+    nearer.count().clamp(1, units.len() - 1)
 }
 
 #[cfg(test)]
