@@ -168,6 +168,9 @@ fn first_row<S: Registers, const MR: usize, const NV: usize>(
         Start::Shard(2) if levels > 2 => {
             first_products::<S, MR, NV, true, 2>(simd, sides, acc, tiles)
         }
+        Start::Shard(3) if levels > 3 => {
+            first_products::<S, MR, NV, true, 3>(simd, sides, acc, tiles)
+        }
         Start::Shard(_) => first_products::<S, MR, NV, true, 0>(simd, sides, acc, tiles),
     }
 }

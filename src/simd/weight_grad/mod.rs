@@ -10,7 +10,7 @@ use std::ops::Range;
 use self::chain::turns;
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
-use self::tile::{At, Group, Room, WAITING, most_shards, tile};
+use self::tile::{At, Group, NODES, Room, WAITING, most_shards, tile};
 use super::panels::{BLOCK, STRIP, WeightBlock};
 use super::transpose::transpose_at;
 use crate::rows::{LANES, Rows};
@@ -73,8 +73,8 @@ pub(crate) fn weight_grad<'a>(
     grads: (&mut [f32], &mut [f32]),
     claims: &mut Claims,
 ) {
-    let abreast: fn() -> bool = is_double_pumped;
-    dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, (claims, abreast)));
+    let pumped: fn() -> bool = is_double_pumped;
+    dispatch!(simd => weight_grad_at(simd, block, shards, scratch, grads, (claims, pumped)));
 }
 
 #[inline(always)]
@@ -84,20 +84,21 @@ fn weight_grad_at<'a, S: Registers>(
     shards: InPieces<'_, 'a>,
     scratch: &mut [f32],
     (weights, bias): (&mut [f32], &mut [f32]),
-    (claims, abreast): (&mut Claims, fn() -> bool),
+    (claims, pumped): (&mut Claims, fn() -> bool),
 ) {
     let (inputs, outputs) = (block.inputs.clone(), block.outputs.clone());
     let (few, scratch) = scratch.split_at_mut(FEW_LEN);
     let (tiles, strips) = scratch.split_at_mut(WAITING);
     let room = Room { tiles, strips, grads: weights, claims };
-    let mut pieces = [None; PIECES];
+    let mut pieces = [None; NODES];
     let mut sum = Sum {
         shards: Shards::new((shards.shards, shards.per_shard), shards.piece, &mut pieces),
         input: inputs.start,
         inputs: inputs.len(),
         output: outputs.start,
         ones: false,
-        abreast,
+        far: false,
+        pumped,
     };
     if is_few(block) {
         sum.swap(outputs.len());
@@ -129,9 +130,12 @@ struct Sum<'a, 'l, F> {
     output: usize,
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
-    /// Whether wide registers may take two shards abreast: tiles are of one panel then, and each multiply-add has an
-    /// operand to load. Asked only where it matters, for the first answer takes a while.
-    abreast: fn() -> bool,
+    /// Whether rows are many and far, and large groups of them pass through a tile: only where 512-bit multiply-adds are
+    /// double-pumped, for nothing is known of other processors.
+    far: bool,
+    /// Whether they are: each then leaves time for an operand to load, as tiles of one panel do that take two shards
+    /// abreast. Asked only where it matters, for the first answer takes a while.
+    pumped: fn() -> bool,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
@@ -139,10 +143,14 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     #[inline(always)]
     fn strips<S: Registers>(&mut self, simd: S, panels: usize, mut room: Room) {
         let long = self.shards.long(LONG_SHARD);
-        let tall = long && self.inputs >= TALL;
-        let near = self.shards.rows() * self.inputs <= NEAR;
-        let worth = S::WIDE && self.shards.are_grouped() && (near || !long);
-        let abreast = worth && (self.abreast)();
+        let far = long && self.shards.rows() * self.inputs > NEAR;
+        let worth = if far { self.shards.are_several() } else { self.shards.are_grouped() };
+        let pays = S::WIDE && worth && (self.pumped)();
+        self.far = far && pays;
+        if self.far {
+            self.shards.join_groups();
+        }
+        let (tall, abreast) = (long && !self.far && self.inputs >= TALL, pays && !far);
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -208,6 +216,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 per_shard,
                 pieces,
                 ones: self.ones,
+                far: self.far,
                 input: self.input,
                 panel: self.output / LANES + first,
                 panels,
@@ -304,11 +313,11 @@ mod tests {
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
         let least = *shard_rows.iter().min().unwrap();
         let pieces = [1, 2, 3, PIECES].into_iter().filter(|&pieces| pieces <= least);
-        let [alone, abreast]: [fn() -> bool; 2] = [|| false, || true];
+        let [alone, pumped]: [fn() -> bool; 2] = [|| false, || true];
         let widest = levels()[0];
         let ways: Vec<_> =
-            levels().into_iter().map(|level| (alone, level)).chain([(abreast, widest)]).collect();
-        for (pieces, (abreast, level)) in
+            levels().into_iter().map(|level| (alone, level)).chain([(pumped, widest)]).collect();
+        for (pieces, (pumped, level)) in
             pieces.flat_map(|pieces| ways.iter().map(move |&way| (pieces, way)))
         {
             let mut scratch = vec![f32::NAN; scratch_len(shard_rows.len())];
@@ -336,7 +345,7 @@ mod tests {
                 let mut claims = Claims::new(&mut slices);
                 dispatch_at!(level, simd =>
                     weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias),
-                        (&mut claims, abreast)));
+                        (&mut claims, pumped)));
             }
             let as_they_were = (params, state, short) == ([0.5; 3000], [-0.5; 700], [1.0]);
             assert!(as_they_were, "claims change nothing");
@@ -378,7 +387,9 @@ mod tests {
             check(&[4; 16], inputs, outputs);
             check(&[50; 5], inputs, outputs);
         }
-        // Two long shards, but of more rows than are near.
+        // Long shards of more rows than are near: one group, one with a panel left over, two.
         check(&[61; 9], 240, 17);
+        check(&[65; 16], 127, 33);
+        check(&[58; 18], 126, 17);
     }
 }

@@ -12,22 +12,24 @@ use crate::simd::{Claims, Registers};
 const SHORT: usize = 16;
 
 /// Most shards of a group, and so most nodes of a tile's tree.
-pub(super) const NODES: usize = 8;
+pub(super) const NODES: usize = 16;
 
 /// The same of a tile of so many inputs and panels.
 pub(super) const fn most_shards(height: usize, panels: usize) -> usize {
     if height * panels > SHORT { 2 } else { NODES }
 }
 
-/// Floats of scratch for a tile's sums over 1, 2 and 4 nodes, that wait for their siblings; of the tallest tile's
+/// Floats of scratch for a tile's sums over 1, 2, 4 and 8 nodes, that wait for their siblings; of the tallest tile's
 /// there is one at most.
 pub(super) const WAITING: usize = NODES.ilog2() as usize * SHORT * LANES;
 
 /// Whether a tile asks for memory in the course of its chains. All at its beginning, that held up its own loads,
 /// and 784-128-10, 54-256-256-256-7 and 784-512-512-10 trained at 0.96 to 0.98 of the speed (Granite Rapids).
 /// Short shards' chains, one after the other, end too soon.
-const fn asks_in_turns(height: usize, panels: usize, abreast: usize) -> bool {
-    height * panels > SHORT || abreast > 1
+#[inline(always)]
+fn asks_in_turns<const MR: usize, const NV: usize, const ABREAST: usize>(group: &Group) -> bool {
+    let always = const { MR * NV > SHORT || ABREAST > 1 };
+    always || NV == 2 && group.far
 }
 
 /// Where to write, and what to make ready.
@@ -61,6 +63,8 @@ pub(super) struct Group<'a, 'l> {
     pub apart: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
+    /// Whether its rows are far, and many.
+    pub far: bool,
     /// The block's first input, the strip's first panel of outputs, and how many there are.
     pub input: usize,
     pub panel: usize,
@@ -88,7 +92,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ABREAST
     room: &mut Room,
 ) {
     let Room { tiles, strips, grads, claims } = room;
-    let in_turns = const { asks_in_turns(MR, NV, ABREAST) };
+    let in_turns = asks_in_turns::<MR, NV, ABREAST>(group);
     claims.begin(group.pairs, if in_turns { group.turns / ABREAST } else { 1 });
     let starts = Starts::of::<MR>(group.input + i, group.panel + panel, group.apart);
     if !in_turns {
@@ -119,7 +123,7 @@ fn group_sum<S: Registers, const MR: usize, const NV: usize, const ABREAST: usiz
     tiles: &mut [f32],
     claims: &mut Claims,
 ) -> Sums<S, MR, NV> {
-    let mut ask = (claims, const { asks_in_turns(MR, NV, ABREAST) });
+    let mut ask = (claims, asks_in_turns::<MR, NV, ABREAST>(group));
     if ABREAST == 2 {
         return pairs_sum(simd, starts, group, tiles, &mut ask);
     }
