@@ -19,6 +19,11 @@ impl Cuts {
         Self { len, parts: len.div_ceil(most).max(1) }
     }
 
+    /// Number of indices.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
     /// Number of parts.
     pub fn parts(self) -> usize {
         self.parts

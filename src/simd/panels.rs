@@ -94,8 +94,7 @@ impl WeightLayout {
 
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
-        let (depth, width) = (self.inputs, self.outputs);
-        Operand { data: weights, depth, width, cuts: self.heights(), apart: None }
+        Operand { data: weights, width: self.outputs, cuts: self.heights(), apart: None }
     }
 }
 
@@ -108,9 +107,8 @@ fn within(start: usize, len: usize, end: usize) -> Range<usize> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operand<'a> {
     data: &'a [f32],
-    pub depth: usize,
     pub width: usize,
-    /// The summed dimension's pieces.
+    /// The summed dimension, in pieces.
     cuts: Cuts,
     /// Lines from one panel to the next where the pieces of a panel follow each other.
     apart: Option<usize>,
@@ -128,18 +126,18 @@ pub(crate) struct Panel<'a> {
 
 impl<'a> Operand<'a> {
     /// One whose panels are whole, `apart` lines from one to the next, to be gone through in pieces.
-    pub fn in_whole_panels(
-        data: &'a [f32],
-        (depth, width): (usize, usize),
-        cuts: Cuts,
-        apart: usize,
-    ) -> Self {
-        Self { data, depth, width, cuts, apart: Some(apart) }
+    pub fn in_whole_panels(data: &'a [f32], (cuts, width): (Cuts, usize), apart: usize) -> Self {
+        Self { data, width, cuts, apart: Some(apart) }
     }
 
     /// Number of values, with the padding.
     pub fn len(&self) -> usize {
         self.data.len()
+    }
+
+    /// Length of the summed dimension.
+    pub fn depth(&self) -> usize {
+        self.cuts.len()
     }
 
     /// Number of pieces.

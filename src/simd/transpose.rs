@@ -50,7 +50,7 @@ impl WeightLayout {
     /// The transpose as the right operand of the input-gradient product.
     pub fn backward<'a>(self, transpose: &'a [f32]) -> Operand<'a> {
         let pieces = Cuts::new(self.outputs, DEPTH);
-        Operand::in_whole_panels(transpose, (self.outputs, self.inputs), pieces, self.apart())
+        Operand::in_whole_panels(transpose, (pieces, self.inputs), self.apart())
     }
 
     /// Shares out the transpose: puts the pieces that each block of weights owns, one after the other, into `pieces`,

@@ -322,7 +322,7 @@ impl Stepper {
         let normalizer = input.normalizer();
         let through = |index: usize, block: &mut Block| {
             let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
-            // A look at the clock is a fiftieth of the smallest nets' steps.
+            // Two looks at the clock took a fiftieth of the smallest nets' steps.
             let begun = (fork.workers > 1).then(Instant::now);
             through(block, &pass, input, taken, timer);
             block.time = begun.map_or(Duration::ZERO, |begun| begun.elapsed());

@@ -57,20 +57,20 @@ fn product_at<S: Registers>(
     Ends { start, finish, bound }: Ends,
     ahead: &mut Ahead,
 ) -> Option<f32> {
-    debug_assert!(a.cols == b.depth && c.cols == b.width && a.rows == c.rows);
+    debug_assert!(a.cols == b.depth() && c.cols == b.width && a.rows == c.rows);
     if S::WIDE {
         ahead.copy();
     }
     let far = b.len() > NEAR || !ahead.is_done();
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
-    if b.depth <= DEPTH && a.rows * b.depth <= SLAB {
+    if b.depth() <= DEPTH && a.rows * b.depth() <= SLAB {
         let place = Place { b, pieces: 0..b.pieces(), start, finish, far };
         columns(simd, a, &place, c, &mut beside);
         return beside.bound();
     }
     let height = if S::WIDE { 12 } else { 6 };
     let at_once = at_once(b);
-    let slab = (SLAB / b.depth.min(at_once * b.piece(0).len()).max(1)).max(height);
+    let slab = (SLAB / b.depth().min(at_once * b.piece(0).len()).max(1)).max(height);
     let rows_at_once = evenly(a.rows, a.rows.div_ceil(slab), height);
     for row in (0..a.rows).step_by(rows_at_once) {
         let rows = row..(row + rows_at_once).min(a.rows);
@@ -89,7 +89,7 @@ fn product_at<S: Registers>(
 
 /// Pieces that a tile goes through at once.
 fn at_once(b: &Operand) -> usize {
-    evenly(b.pieces(), b.depth.div_ceil(DEPTH), 1)
+    evenly(b.pieces(), b.depth().div_ceil(DEPTH), 1)
 }
 
 /// The length of each of `parts` parts of `len`, a multiple of `unit`, the last one shorter.

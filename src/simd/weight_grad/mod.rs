@@ -97,7 +97,6 @@ fn weight_grad_at<'a, S: Registers>(
         inputs: inputs.len(),
         output: outputs.start,
         ones: false,
-        far: false,
         pumped,
     };
     if is_few(block) {
@@ -130,11 +129,9 @@ struct Sum<'a, 'l, F> {
     output: usize,
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
-    /// Whether rows are many and far, and large groups of them pass through a tile: only where 512-bit multiply-adds are
-    /// double-pumped, for nothing is known of other processors.
-    far: bool,
-    /// Whether they are: each then leaves time for an operand to load, as tiles of one panel do that take two shards
-    /// abreast. Asked only where it matters, for the first answer takes a while.
+    /// Whether 512-bit multiply-adds are double-pumped. Each then leaves time for an operand to load, as tiles of one panel
+    /// do that take two shards abreast; and joined groups were measured there alone. Asked only where it matters, for the
+    /// first answer takes a while.
     pumped: fn() -> bool,
 }
 
@@ -145,12 +142,12 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let long = self.shards.long(LONG_SHARD);
         let far = long && self.shards.rows() * self.inputs > NEAR;
         let worth = if far { self.shards.are_several() } else { self.shards.are_grouped() };
-        let pays = S::WIDE && worth && (self.pumped)();
-        self.far = far && pays;
-        if self.far {
+        let pumped = S::WIDE && worth && (self.pumped)();
+        let (joined, abreast) = (pumped && far, pumped && !far);
+        if joined {
             self.shards.join_groups();
         }
-        let (tall, abreast) = (long && !self.far && self.inputs >= TALL, pays && !far);
+        let tall = long && !joined && self.inputs >= TALL;
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -199,8 +196,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         (first, panels): (usize, usize),
         mut room: Room,
     ) -> usize {
-        let (groups, apart, per_shard) =
-            (self.shards.groups(), self.shards.apart, self.shards.pieces);
+        let Shards { pieces: per_shard, apart, joined, .. } = self.shards;
+        let groups = self.shards.groups();
         let tiles = self.inputs.div_ceil(MR) * (panels / NV) * groups;
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
@@ -216,7 +213,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 per_shard,
                 pieces,
                 ones: self.ones,
-                far: self.far,
+                joined,
                 input: self.input,
                 panel: self.output / LANES + first,
                 panels,

@@ -49,6 +49,8 @@ pub(super) struct Shards<'a, 'l, F> {
     piece: F,
     /// The binary logarithm of a group's shards.
     at_once: u32,
+    /// Whether groups were joined.
+    pub joined: bool,
     /// Rows of the first shard.
     rows: usize,
     /// From one panel to the next, of x and of dy.
@@ -71,6 +73,7 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
             pieces,
             piece,
             at_once: (GROUP_ROWS / rows.max(1)).clamp(1, PIECES / pieces).ilog2(),
+            joined: false,
             rows,
             apart: (x.panel, dy.panel),
             swapped: false,
@@ -82,7 +85,7 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
     /// Joins groups, for their rows are far.
     pub fn join_groups(&mut self) {
         self.at_once = (FAR_GROUP_ROWS / self.rows.max(1)).clamp(1, NODES / self.pieces).ilog2();
-        self.held = None;
+        (self.joined, self.held) = (true, None);
     }
 
     /// Number of groups.

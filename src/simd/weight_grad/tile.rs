@@ -29,7 +29,7 @@ pub(super) const WAITING: usize = NODES.ilog2() as usize * SHORT * LANES;
 #[inline(always)]
 fn asks_in_turns<const MR: usize, const NV: usize, const ABREAST: usize>(group: &Group) -> bool {
     let always = const { MR * NV > SHORT || ABREAST > 1 };
-    always || NV == 2 && group.far
+    always || NV == 2 && group.joined
 }
 
 /// Where to write, and what to make ready.
@@ -63,8 +63,8 @@ pub(super) struct Group<'a, 'l> {
     pub apart: (usize, usize),
     /// Whether x is all ones, and not read.
     pub ones: bool,
-    /// Whether its rows are far, and many.
-    pub far: bool,
+    /// Whether it is several groups in one, whose rows are far.
+    pub joined: bool,
     /// The block's first input, the strip's first panel of outputs, and how many there are.
     pub input: usize,
     pub panel: usize,

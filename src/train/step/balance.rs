@@ -52,7 +52,7 @@ mod tests {
         /// After enough even steps.
         pub fn trusting() -> Self {
             let mut balance = Self::default();
-            see(&mut balance, 32, [10, 10]);
+            see(&mut balance, REMEMBERED as usize, [10, 10]);
             balance
         }
     }

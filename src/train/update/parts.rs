@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn units_are_halved_at_the_nearest_place() {
+        let of_784_128_10 = [vec![6656; 4], vec![6144; 12], vec![1280]].concat();
+        for (lengths, expected) in [
+            (&of_784_128_10[..], 8),
+            (&[1, 9], 1),
+            (&[9, 1], 1),
+            (&[5, 3, 3], 1),
+            (&[3, 3, 5], 2),
+            (&[2, 2, 9, 1], 2),
+        ] {
+            assert_eq!(middle(&units(lengths)), expected, "{lengths:?}");
+        }
+    }
+
+    #[test]
     fn claims_become_smaller_towards_the_end() {
         let units = units(&[1; 64]);
         let mut values = vec![0.0; 64];
