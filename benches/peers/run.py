@@ -87,8 +87,8 @@ def reading(command, timeout):
     return json.loads(lines[-1]), None
 
 
-def unisono(program, name, epochs, threads=None):
-    """The command line of unisono on a workload."""
+def unisono(program, name, epochs, threads):
+    """The command line of unisono on a workload, with so many threads at most."""
     workload = WORKLOADS[name]
     kind = "classification" if workload.task == "classes" else "regression"
     command = [program, "--json", "--data", f"synthetic-{kind}:{workload.rows}"]
@@ -96,8 +96,7 @@ def unisono(program, name, epochs, threads=None):
     command += ["--activation", workload.activation]
     command += ["--loss", "cross-entropy" if workload.task == "classes" else "mse"]
     command += ["--optimizer", "adam", "--lr", "0.001", "--batch", str(workload.batch)]
-    command += ["--warmup-epochs", "1", "--epochs", str(epochs)]
-    return command + (["--threads", str(threads)] if threads else [])
+    return command + ["--warmup-epochs", "1", "--epochs", str(epochs), "--threads", str(threads)]
 
 
 def peer_command(options, peer, variant, threads, name):
@@ -124,17 +123,18 @@ class Contest:
             self.prepare_peer(peer)
 
     def prepare_unisono(self, program):
-        # The number of threads is its own choice; how many epochs fill the time, the first run tells.
-        epochs, seconds = 1, self.options.seconds
+        # It may take as many threads as its peers, and chooses itself; how many epochs fill the time, the
+        # first run tells.
+        epochs, seconds, most = 1, self.options.seconds, max(self.options.threads)
         while True:
-            first, error = reading(unisono(program, self.name, epochs), self.options.timeout)
+            first, error = reading(unisono(program, self.name, epochs, most), self.options.timeout)
             if error:
                 sys.exit(f"unisono on {self.name}: {error}")
             if first["epoch_s"] * epochs > seconds / 20:
                 break
             epochs *= 10
         epochs = max(1, math.ceil(seconds / first["epoch_s"]))
-        self.commands["unisono"] = unisono(program, self.name, epochs)
+        self.commands["unisono"] = unisono(program, self.name, epochs, most)
 
     def prepare_peer(self, peer):
         best, errors = None, []
@@ -249,9 +249,13 @@ def main():
         }
         write(options.json, facts, contests)
     print(table(options, contests, facts))
+    compared = False
     for contest in contests:
         for peer, why in contest.left_out.items():
             print(f"left out: {peer} on {contest.name}: {why}", file=sys.stderr)
+        compared |= len(contest.readings) > 1
+    if not compared:
+        sys.exit(f"no peer could be run: does {options.python} have requirements.txt? --python names another")
 
 
 main()
