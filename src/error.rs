@@ -6,8 +6,9 @@ use std::path::PathBuf;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong. Each message names the place, what was expected, what was found
-/// and, where there is a choice, how to mend it.
-#[derive(Debug, thiserror::Error)]
+/// and, where there is a choice, how to mend it. `Debug` writes the same, for it is what a `main` that
+/// returns a [`Result`] shows.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A data set, or a part of one, is not usable.
@@ -95,6 +96,12 @@ pub enum Error {
     /// The thread pool could not be started.
     #[error("thread pool: {0}")]
     Threads(String),
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
