@@ -354,6 +354,11 @@ fn parquet_files_hold_what_arrow_wrote() {
     assert_eq!(stream.feature_names().unwrap(), ["a", "b", "c", "d", "e"]);
     assert_rows(&stream, &data);
     assert_rows(&DataStream::parquet(stream.files().to_vec(), &kind).unwrap(), &data);
+    let more = kind.clone().class_names(["2", "none", "0", "1"]);
+    let renumbered = DataStream::parquet(path("parts"), &more).unwrap().first_rows(300).unwrap();
+    let expected: Vec<u32> =
+        data.labels().unwrap().iter().map(|&it| [2, 3, 0][it as usize]).collect();
+    assert_eq!(renumbered.labels().unwrap(), expected);
     let values = DataStream::parquet(path("values.parquet"), &kind.clone().ignore("e")).unwrap();
     assert_eq!((values.classes(), values.features()), (None, 4));
     let rows = values.first_rows(300).unwrap();
@@ -374,6 +379,10 @@ fn parquet_files_hold_what_arrow_wrote() {
         (message(open("parts", &ParquetOptions::new("a"))), "\"kind\" holds BYTE_ARRAY"),
         (message(open("parts", &kind.clone().values())), "choose .classes()"),
         (message(open("cut.parquet", &kind)), "cut.parquet"),
+        (
+            message(open("parts", &kind.clone().class_names(["0", "1"]))),
+            "column \"kind\": expected one of \"0\", \"1\", found \"2\"",
+        ),
     ] {
         assert!(message.contains(expected), "{message} should contain {expected}");
     }

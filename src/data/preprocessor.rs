@@ -77,6 +77,7 @@ const MEANT_AS_NUMBERS: f64 = 0.9;
 pub struct Preprocessor {
     target: Option<String>,
     task: Task,
+    class_names: Option<Vec<String>>,
     only: Option<Vec<String>>,
     without: Vec<String>,
     categories: Vec<String>,
@@ -101,9 +102,17 @@ impl Preprocessor {
         self
     }
 
-    /// Says what the target is, instead of guessing.
+    /// Says what the target is, instead of guessing; classes are those that occur, in sorted order.
     pub fn task(mut self, task: Task) -> Self {
         self.task = task;
+        self.class_names = None;
+        self
+    }
+
+    /// Takes the target for classes of these names, numbered in this order; needed where the rows to be
+    /// fitted may lack one, as when a rare class falls among the rows held out.
+    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.class_names = Some(owned(names));
         self
     }
 
@@ -147,8 +156,8 @@ impl Preprocessor {
     /// Learns means, categories and classes from the rows of a table.
     ///
     /// # Errors
-    /// If a named column is not there, no feature is left, or a value is missing or no number where
-    /// there should be one; line and column are in it.
+    /// If a named column is not there, no feature is left, a value is missing or no number where there
+    /// should be one, or a class is none of those named; line and column are in it.
     pub fn fit(&self, table: &Table) -> Result<Preprocessing> {
         if let Missing::Constant(value) = self.missing
             && !value.is_finite()
@@ -211,6 +220,10 @@ impl Preprocessor {
         if let Some(row) = cells.iter().position(is_missing) {
             return Err(table.wrong(row, name, "the target is missing; leave the row out"));
         }
+        if let Some(names) = &self.class_names {
+            let encoding = named_classes(table, name, names)?;
+            return Ok(Target { name: name.to_owned(), encoding });
+        }
         let mut classes = by_frequency(cells.iter());
         let numbers = || cells.iter().map(number).collect::<Vec<_>>();
         let whole = |cell: &String| cell.parse::<i64>().is_ok();
@@ -239,6 +252,20 @@ impl Preprocessor {
             TargetEncoding::Values { mean, scale }
         };
         Ok(Target { name: name.to_owned(), encoding })
+    }
+}
+
+/// Classes as they were named, which has to be all that occur, and each once.
+fn named_classes(table: &Table, column: &str, names: &[String]) -> Result<TargetEncoding> {
+    if let Some((_, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        let problem = format!("expected each class once, found {} twice", shown(name));
+        return Err(Error::config("class_names", problem));
+    }
+    let cells = table.cells(column)?;
+    let known = |cell: &str| names.iter().any(|name| name == cell);
+    match cells.iter().enumerate().find(|(_, cell)| !known(cell)) {
+        Some((row, cell)) => Err(table.wrong(row, column, &unknown(cell, names))),
+        None => Ok(TargetEncoding::Classes { names: names.to_vec() }),
     }
 }
 

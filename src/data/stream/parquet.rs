@@ -12,6 +12,7 @@ use super::parquet_column::{Cells, ColumnCells};
 use super::parquet_file::{Whole, caught, open_file, wrong};
 use super::{Facts, MOST_CLASSES, ReadRows};
 use crate::Result;
+use crate::data::preprocessor::unknown;
 use crate::data::{CsvColumn, TargetKind, TargetShape, csv};
 
 /// Rows of the target column that are looked through at once.
@@ -32,13 +33,14 @@ const LOOKED_THROUGH: usize = 8192;
 pub struct ParquetOptions {
     target: CsvColumn,
     kind: Option<TargetKind>,
+    class_names: Option<Vec<String>>,
     ignored: Vec<CsvColumn>,
 }
 
 impl ParquetOptions {
     /// Takes the given column, by name or by position from 0, for the target.
     pub fn new(target: impl Into<CsvColumn>) -> Self {
-        Self { target: target.into(), kind: None, ignored: vec![] }
+        Self { target: target.into(), kind: None, class_names: None, ignored: vec![] }
     }
 
     /// Takes the target for classes, numbered in sorted order.
@@ -47,9 +49,17 @@ impl ParquetOptions {
         self
     }
 
+    /// Takes the target for classes of these names, numbered in this order; needed where several
+    /// streams have to agree and not every class occurs in each.
+    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.class_names = Some(names.into_iter().map(Into::into).collect());
+        self.classes()
+    }
+
     /// Takes the target for a value to predict.
     pub fn values(mut self) -> Self {
         self.kind = Some(TargetKind::Values);
+        self.class_names = None;
         self
     }
 
@@ -74,7 +84,7 @@ pub(super) fn open(files: &[PathBuf], options: &ParquetOptions) -> Result<(Parqu
     for path in files {
         caught(path, || survey.look_at(path, options))?;
     }
-    Ok(survey.result())
+    Ok(survey.result(options.class_names.clone()))
 }
 
 /// What the files looked at so far hold.
@@ -110,15 +120,20 @@ impl Survey {
                 Err(wrong(path, "the target is text: choose .classes()"))
             }
             TargetKind::Values => Ok(()),
-            TargetKind::Classes => format.find_classes(path, &reader, &mut self.classes),
+            TargetKind::Classes => format.find_classes(
+                path,
+                &reader,
+                options.class_names.as_deref(),
+                &mut self.classes,
+            ),
         }
     }
 
-    fn result(self) -> (ParquetFormat, Facts) {
+    fn result(self, given: Option<Vec<String>>) -> (ParquetFormat, Facts) {
         let mut format = self.format.expect("a stream has at least one file");
         let mut class_names = None;
         if self.kind == Some(TargetKind::Classes) {
-            let names = sorted(self.classes);
+            let names = given.unwrap_or_else(|| sorted(self.classes));
             let labels = names.iter().zip(0..).map(|(name, label)| (name.clone(), label));
             format.labels = Some(labels.collect());
             class_names = Some(names);
@@ -193,6 +208,7 @@ impl ParquetFormat {
         &self,
         path: &Path,
         reader: &SerializedFileReader<Whole>,
+        given: Option<&[String]>,
         classes: &mut BTreeSet<String>,
     ) -> Result<()> {
         let (mut row, mut cells) = (0, Cells::default());
@@ -205,11 +221,18 @@ impl ParquetFormat {
                 }
                 row += cells.len();
                 for index in 0..cells.len() {
-                    cells.with_text(index, |text| {
-                        if !classes.contains(text) {
-                            classes.insert(text.to_owned());
+                    cells.with_text(index, |text| match given {
+                        _ if classes.contains(text) => Ok(()),
+                        Some(names) if !names.iter().any(|name| name == text) => {
+                            let column = &self.names[self.target];
+                            let problem = format!("column {column:?}: {}", unknown(text, names));
+                            Err(wrong(path, problem))
                         }
-                    });
+                        _ => {
+                            classes.insert(text.to_owned());
+                            Ok(())
+                        }
+                    })?;
                 }
                 if classes.len() > MOST_CLASSES {
                     let problem = format!(
