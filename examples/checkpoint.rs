@@ -1,7 +1,8 @@
 //! Trains with checkpoints: kill it at any moment, start it again, and it ends with the same bits.
 //!
 //! Run it with `cargo run --release --example checkpoint -- FOLDER`, press Ctrl-C, and run it again.
-//! `--epochs N` (40), `--every-steps N` (50) and `--threads N` (all cores) may follow.
+//! `--epochs N` (40), `--every-steps N` (50) and `--threads N` (all cores) may follow, and `--bits` for the
+//! losses to the bit.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ struct Arguments {
     epochs: usize,
     every_steps: u64,
     threads: Option<usize>,
+    bits: bool,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +58,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     let history = train_parallel(&mut model, &train, &config)?;
     println!("{history}");
-    for epoch in &history.epochs {
+    for epoch in history.epochs.iter().filter(|_| arguments.bits) {
         let val_loss = epoch.val_loss.unwrap_or(f64::NAN).to_bits();
         println!("bits {} {:016x} {val_loss:016x}", epoch.epoch, epoch.loss.to_bits());
     }
@@ -66,10 +68,15 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 
 fn arguments() -> Result<Arguments, String> {
     let mut given = std::env::args().skip(1);
-    let usage = "usage: checkpoint FOLDER [--epochs N] [--every-steps N] [--threads N]";
+    let usage = "usage: checkpoint FOLDER [--epochs N] [--every-steps N] [--threads N] [--bits]";
     let folder = given.next().filter(|it| !it.starts_with("--")).ok_or(usage)?;
-    let mut arguments = Arguments { folder, epochs: 40, every_steps: 50, threads: None };
+    let mut arguments =
+        Arguments { folder, epochs: 40, every_steps: 50, threads: None, bits: false };
     while let Some(flag) = given.next() {
+        if flag == "--bits" {
+            arguments.bits = true;
+            continue;
+        }
         let value = given.next().ok_or_else(|| format!("{flag} needs a number; {usage}"))?;
         let number: usize = value
             .parse()

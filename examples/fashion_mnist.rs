@@ -1,4 +1,5 @@
-//! Trains 784-128-10 on Fashion-MNIST from its IDX files and draws the learning curves.
+//! Trains 784-128-10 on Fashion-MNIST from its IDX files, with a tenth of the training images for
+//! validation, tests it, and draws the learning curves.
 //!
 //! `cargo run --release --features plot --example fashion_mnist [FOLDER] [--epochs N]
 //! [--curves FILE.svg|FILE.png] [--tensorboard RUN]`: PNG takes the feature `png`, event files for
@@ -35,7 +36,12 @@ fn arguments() -> Result<Arguments, String> {
                     .parse()
                     .map_err(|_| format!("--epochs: {text:?} is not a whole number"))?;
             }
-            "--curves" => parsed.curves = value()?,
+            "--curves" => {
+                parsed.curves = value()?;
+                if parsed.curves.ends_with(".png") && !cfg!(feature = "png") {
+                    return Err("--curves: PNG takes the feature: run with --features png".into());
+                }
+            }
             "--tensorboard" => parsed.board = Some(value()?),
             flag if flag.starts_with('-') => {
                 return Err(format!(
@@ -49,7 +55,9 @@ fn arguments() -> Result<Arguments, String> {
 }
 
 fn run(arguments: &Arguments) -> unisono::Result<()> {
-    let (train, test) = datasets::fashion_mnist(&arguments.folder)?;
+    let (rest, test) = datasets::fashion_mnist(&arguments.folder)?;
+    let (train, validation) = rest.split_stratified(0.1, 1)?;
+    drop(rest);
     let mut model = Sequential::builder(train.features())
         .dense(128, Activation::Relu)
         .dense(10, Activation::Softmax)
@@ -59,7 +67,7 @@ fn run(arguments: &Arguments) -> unisono::Result<()> {
     let mut config = TrainConfig::new(CrossEntropy::default(), Adam::default())
         .epochs(arguments.epochs)
         .batch_size(128)
-        .validation(test.clone())
+        .validation(validation)
         .observer(Progress::new());
     if let Some(run) = &arguments.board {
         config = watched(config, run)?;

@@ -6,7 +6,8 @@
 //! 512,512`, `--window ROWS`, `--epochs N` and `--threads N` change the defaults.
 //!
 //! With `--target COLUMN`, the classes, it takes a CSV or (`--features npy,parquet`) Parquet file of
-//! yours, or a folder of them, in place of FOLDER.
+//! yours, or a folder of them, in place of FOLDER; `--validation PATH` names others, of which up to
+//! 10,000 rows are predicted after each epoch, and `--save MODEL` keeps the model.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -25,10 +26,14 @@ const FEATURES: usize = 256;
 const CLASSES: usize = 10;
 /// Rows of a part: 64 MB of features.
 const PART: usize = 1 << 16;
+/// The most rows that are predicted after each epoch.
+const VALIDATION: usize = 10_000;
 
 struct Options {
     path: PathBuf,
     target: Option<String>,
+    validation: Option<PathBuf>,
+    save: Option<PathBuf>,
     rows: usize,
     window: Option<usize>,
     epochs: usize,
@@ -39,30 +44,19 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = parse(std::env::args().skip(1))?;
-    let stream = match &options.target {
-        Some(target) => open(&options.path, target)?,
-        None => {
-            make(&options.path, options.rows)?;
-            DataStream::npy(options.path.join("x"), options.path.join("y"))?
-        }
-    };
-    let mut stream = match options.window {
-        Some(rows) => stream.window(rows),
-        None => stream,
-    };
+    let (mut stream, validation) = streams(&options)?;
+    if let Some(rows) = options.window {
+        stream = stream.window(rows);
+    }
     let start = Instant::now();
     let scaler = StandardScaler::fit_stream(&stream)?;
     println!("scaler fitted in one pass of {:.1} s", start.elapsed().as_secs_f64());
-    stream = stream.scaled(scaler)?;
+    stream = stream.scaled(scaler.clone())?;
     println!("{stream}");
 
     let memory = match options.in_memory {
         true => Some(stream.first_rows(stream.rows())?),
         false => None,
-    };
-    let validation = match &memory {
-        Some(data) => data.select(&(0..10_000.min(data.rows())).collect::<Vec<_>>())?,
-        None => stream.first_rows(10_000)?,
     };
     let source: DataSource = memory.as_ref().map_or((&stream).into(), Into::into);
 
@@ -75,67 +69,112 @@ fn main() -> Result<()> {
     let mut config = TrainConfig::new(CrossEntropy::default(), Adam::default())
         .epochs(options.epochs)
         .batch_size(256)
-        .validation(validation)
         .observer(Progress::new());
+    match validation {
+        Some(other) => {
+            config = config.validation(other.scaled(scaler.clone())?.first_rows(VALIDATION)?);
+        }
+        None => println!("no validation: --validation names other rows to predict"),
+    }
     if let Some(threads) = options.threads {
         config = config.threads(threads);
     }
     let history = train_parallel(&mut model, source, &config)?;
     println!("{history}");
+    if let Some(path) = &options.save {
+        model.set_preprocessing(scaler)?;
+        model.save(path)?;
+        println!("saved to {}", path.display());
+    }
     if let Some(peak) = peak_memory() {
         println!("peak of resident memory: {peak} MB");
     }
     Ok(())
 }
 
-/// Opens CSV or Parquet files.
-fn open(path: &Path, target: &str) -> Result<DataStream> {
+/// The rows to train on and others to predict, where there are some.
+fn streams(options: &Options) -> Result<(DataStream, Option<DataStream>)> {
+    let Some(target) = &options.target else {
+        make(&options.path, options.rows)?;
+        let npy = |x: &str, y: &str| DataStream::npy(options.path.join(x), options.path.join(y));
+        return Ok((npy("x", "y")?, Some(npy("validation-x.npy", "validation-y.npy")?)));
+    };
+    let stream = open(&options.path, target, None)?;
+    let classes = stream.class_names();
+    let other = options.validation.as_ref().map(|path| open(path, target, classes)).transpose()?;
+    Ok((stream, other))
+}
+
+/// Opens CSV or Parquet files; `classes` are those of other files already opened.
+fn open(path: &Path, target: &str, classes: Option<&[String]>) -> Result<DataStream> {
     let ends = |path: &Path| path.extension().is_some_and(|ending| ending == "parquet");
     let holds = |mut folder: std::fs::ReadDir| folder.any(|it| it.is_ok_and(|it| ends(&it.path())));
     if ends(path) || std::fs::read_dir(path).is_ok_and(holds) {
-        return parquet(path, target);
+        return parquet(path, target, classes);
     }
-    Ok(DataStream::csv(path, &CsvOptions::new(target).classes())?)
+    let options = CsvOptions::new(target).classes();
+    Ok(DataStream::csv(path, &classes.into_iter().fold(options, CsvOptions::class_names))?)
 }
 
 #[cfg(feature = "parquet")]
-fn parquet(path: &Path, target: &str) -> Result<DataStream> {
-    Ok(DataStream::parquet(path, &unisono::ParquetOptions::new(target).classes())?)
+fn parquet(path: &Path, target: &str, classes: Option<&[String]>) -> Result<DataStream> {
+    let options = unisono::ParquetOptions::new(target).classes();
+    let options = classes.into_iter().fold(options, unisono::ParquetOptions::class_names);
+    Ok(DataStream::parquet(path, &options)?)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn parquet(_: &Path, _: &str) -> Result<DataStream> {
+fn parquet(_: &Path, _: &str, _: Option<&[String]>) -> Result<DataStream> {
     Err("Parquet files need `--features npy,parquet`".into())
 }
 
-/// Writes parts until there are enough rows.
+/// Writes parts until there are enough rows, and others for validation.
 fn make(folder: &Path, rows: usize) -> Result<()> {
     let (x, y) = (folder.join("x"), folder.join("y"));
     std::fs::create_dir_all(&x)?;
     std::fs::create_dir_all(&y)?;
+    let parts = rows.div_ceil(PART);
     for (part, first) in (0..rows).step_by(PART).enumerate() {
         let name = format!("part-{part:04}.npy");
-        if y.join(&name).exists() {
-            continue;
+        if !y.join(&name).exists() {
+            println!("making part {part} of {parts}");
+            write_rows(
+                &x.join(&name),
+                &y.join(&name),
+                &synthetic(2 + part as u64, PART.min(rows - first))?,
+            )?;
         }
-        println!("making part {part} of {}", rows.div_ceil(PART));
-        let data = synthetic(part as u64, PART.min(rows - first))?;
-        write(&x.join(&name), &[data.rows(), FEATURES], data.x().iter().copied())?;
-        let labels = data.labels().unwrap_or_default();
-        write(&y.join(&name), &[labels.len()], labels.iter().copied())?;
     }
-    Ok(())
+    let (x, y) = (folder.join("validation-x.npy"), folder.join("validation-y.npy"));
+    if !y.exists() {
+        write_rows(&x, &y, &synthetic(1 << 32, VALIDATION)?)?;
+    }
+    let found = DataStream::npy(folder.join("x"), folder.join("y"))?.rows();
+    match found == rows {
+        true => Ok(()),
+        false => Err(format!(
+            "{} has {found} rows of another run, expected {rows}: name a new folder, or as many GB as then",
+            folder.display()
+        )
+        .into()),
+    }
 }
 
 /// Rows whose features are a class's pattern and noise; the patterns are those of all parts.
-fn synthetic(part: u64, rows: usize) -> Result<Dataset> {
+fn synthetic(seed: u64, rows: usize) -> Result<Dataset> {
     let patterns = datasets::synthetic_classification(CLASSES, FEATURES, CLASSES, 1)?;
-    let noise = datasets::synthetic_classification(rows, FEATURES, 1, 2 + part)?;
+    let noise = datasets::synthetic_classification(rows, FEATURES, 1, seed)?;
     let mut x = noise.x().to_owned();
     for (row, mut x) in x.outer_iter_mut().enumerate() {
         x.scaled_add(0.2, &patterns.x().row(row % CLASSES));
     }
     Ok(Dataset::classification_with(x, (0..rows).map(|row| (row % CLASSES) as u32), CLASSES)?)
+}
+
+fn write_rows(x: &Path, y: &Path, data: &Dataset) -> Result<()> {
+    write(x, &[data.rows(), FEATURES], data.x().iter().copied())?;
+    let labels = data.labels().unwrap_or_default();
+    write(y, &[labels.len()], labels.iter().copied())
 }
 
 fn write<T: npyz::AutoSerialize>(
@@ -164,6 +203,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options {
         path: PathBuf::new(),
         target: None,
+        validation: None,
+        save: None,
         rows: PART,
         window: None,
         epochs: 1,
@@ -176,6 +217,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         match argument.as_str() {
             "--gb" => options.rows = (value()?.parse::<f64>()? * 1e9) as usize / (4 * FEATURES),
             "--target" => options.target = Some(value()?),
+            "--validation" => options.validation = Some(value()?.into()),
+            "--save" => options.save = Some(value()?.into()),
             "--window" => options.window = Some(value()?.parse()?),
             "--epochs" => options.epochs = value()?.parse()?,
             "--threads" => options.threads = Some(value()?.parse()?),
@@ -190,8 +233,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             other => return Err(format!("unknown flag {other}; see the top of the source").into()),
         }
     }
-    match options.path.as_os_str().is_empty() {
-        true => Err("name a folder for the files".into()),
-        false => Ok(options),
+    if options.path.as_os_str().is_empty() {
+        return Err("name a folder for the files".into());
     }
+    if options.validation.is_some() && options.target.is_none() {
+        return Err(
+            "--validation goes with --target: rows that were made have others already".into()
+        );
+    }
+    Ok(options)
 }

@@ -13,9 +13,9 @@ use unisono::{
 };
 
 fn main() -> unisono::Result<()> {
-    let raw = datasets::digits();
-    let scaler = MinMaxScaler::fit(&raw)?;
-    let (train, later) = scaler.transform(&raw)?.split_stratified(0.5, 1)?;
+    let (train, later) = datasets::digits().split_stratified(0.5, 1)?;
+    let scaler = MinMaxScaler::fit(&train)?;
+    let (train, later) = (scaler.transform(&train)?, scaler.transform(&later)?);
     let mut model = Sequential::builder(train.features())
         .dense(128, Activation::Relu)
         .dense(10, Activation::Softmax)

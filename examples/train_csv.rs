@@ -1,4 +1,5 @@
-//! Trains on any CSV file with a header, reports, saves the model, and predicts with a saved one.
+//! Trains on any CSV file with a header, reports on rows held out, saves the model, and predicts with a
+//! saved one.
 //!
 //! ```sh
 //! cargo run --release --example train_csv -- train data.csv --target price --save model.safetensors
@@ -6,6 +7,7 @@
 //! ```
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use unisono::metrics::{ConfusionMatrix, mean_absolute_error, r2};
@@ -18,7 +20,7 @@ const USAGE: &str = "usage:
   train_csv train FILE.csv --target COLUMN [--task classification|regression] [--save MODEL]
             [--without COLUMN,COLUMN] [--categories COLUMN,COLUMN] [--missing error|mean|NUMBER]
             [--layers 64,64] [--epochs 200]
-            [--patience 20] [--validation 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
+            [--patience 20] [--validation 0.2] [--test 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
             [--delimiter ,]
   train_csv predict MODEL FILE.csv [--delimiter ,]";
 
@@ -112,6 +114,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
             "--epochs",
             "--patience",
             "--validation",
+            "--test",
             "--lr",
             "--batch",
             "--threads",
@@ -120,13 +123,30 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         ],
     )?;
     let seed = flags.number("--seed", 0)?;
+    if let Some(folder) = flags.text("--save").and_then(|path| Path::new(path).parent())
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(format!("--save: there is no folder {}", folder.display()).into());
+    }
     let table = flags.table(file)?;
-    let (train, validation) = table.split(flags.number("--validation", 0.2)?, seed)?;
-    let fitted = preprocessor(&flags)?.fit(&train)?;
-    let (data, held_out) = (fitted.dataset(&train)?, fitted.dataset(&validation)?);
-    println!("{} rows to train on, {} held out", data.rows(), held_out.rows());
-    if let Some(balance) = data.class_balance() {
-        println!("{balance}");
+    let mut preprocessor = preprocessor(&flags)?;
+    if let Some(classes) = preprocessor.fit(&table)?.class_names() {
+        preprocessor = preprocessor.class_names(classes); // a rare one may be among the rows held out alone
+    }
+    let (rest, test) = table.split(flags.number("--test", 0.2)?, seed)?;
+    let (train, validation) = rest.split(flags.number("--validation", 0.2)?, seed)?;
+    let fitted = preprocessor.fit(&train)?;
+    let (data, validation) = (fitted.dataset(&train)?, fitted.dataset(&validation)?);
+    println!(
+        "{} rows to train on, {} to choose the epoch by, {} to test on",
+        data.rows(),
+        validation.rows(),
+        test.rows()
+    );
+    match data.class_balance() {
+        Some(balance) => println!("classes (--task regression takes numbers as values)\n{balance}"),
+        None => println!("values (--task classification takes them as classes)"),
     }
 
     let mut builder = Sequential::builder(data.features());
@@ -147,7 +167,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         .batch_size(flags.number("--batch", 32)?)
         .seed(seed)
         .early_stopping(EarlyStopping::new(flags.number("--patience", 20)?))
-        .validation(held_out)
+        .validation(validation)
         .observer(Progress::new());
     if flags.text("--threads").is_some() {
         config = config.threads(flags.number("--threads", 1)?);
@@ -155,7 +175,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
     println!("{}", train_parallel(&mut model, &data, &config)?);
 
     model.set_preprocessing(fitted)?;
-    report(&model, &validation)?;
+    report(&model, &test)?;
     if let Some(path) = flags.text("--save") {
         model.save(path)?;
         println!("saved to {path}");
@@ -163,12 +183,11 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints how well the model does on rows that it was not trained on, though early stopping has chosen
-/// the epoch by them.
+/// Prints how well the model does on rows that nothing was chosen by.
 fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
     let preprocessing = model.preprocessing().ok_or("the model has no preprocessing")?;
     let data = preprocessing.dataset(table)?;
-    println!("\non the rows held out, by which early stopping chose the epoch:");
+    println!("\non the {} rows to test on:", table.rows());
     if let (Some(names), Some(labels)) = (data.class_names(), data.labels()) {
         let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
         let predicted = model.predict_classes(data.x())?;

@@ -87,15 +87,33 @@ fn larger_than_memory_takes_csv_files_of_ones_own() {
     for (part, rows) in [("0.csv", "0,1,x\n1,0,y\n"), ("1.csv", "0,2,x\n2,0,y\n")] {
         std::fs::write(folder.path().join(part), format!("a,b,kind\n{rows}")).unwrap();
     }
-    let train = |target: &str| {
+    let others = folder.path().join("others.txt");
+    std::fs::write(&others, "a,b,kind\n3,0,y\n").unwrap();
+    let model = folder.path().join("model.safetensors");
+    let train = |target: &str, more: &[&str]| {
         let path = folder.path().to_str().unwrap();
-        run("larger_than_memory", &[path, "--target", target, "--hidden", "4"])
+        let arguments = [path, "--target", target, "--hidden", "4", "--epochs", "200"];
+        run("larger_than_memory", &[&arguments[..], more].concat())
     };
-    let output = train("kind");
+    let kept = ["--validation", others.to_str().unwrap(), "--save", model.to_str().unwrap()];
+    let output = train("kind", &kept);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
-    assert!(printed.contains("4 rows x 2 features in 2 files, 2 classes"), "{printed}");
-    assert!(text(&train("c").stderr).contains("no column \\\"c\\\""));
+    for expected in ["4 rows x 2 features in 2 files, 2 classes", "val_loss", "saved to"] {
+        assert!(printed.contains(expected), "{expected} is missing in:\n{printed}");
+    }
+    let model = unisono::Sequential::load(&model).unwrap();
+    let outputs = model.predict_raw(ndarray::array![[0.0, 1.5], [1.5, 0.0]].view()).unwrap();
+    assert!(outputs[(0, 0)] > 0.5 && outputs[(1, 1)] > 0.5, "{outputs}");
+
+    assert!(text(&train("kind", &[]).stdout).contains("no validation: --validation names"));
+    std::fs::write(&others, "a,b,kind\n3,0,z\n").unwrap();
+    for (output, expected) in [
+        (train("c", &[]), "no column \"c\""),
+        (train("kind", &kept), "class \"z\" is not one of \"x\", \"y\""),
+    ] {
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

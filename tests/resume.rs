@@ -276,7 +276,7 @@ fn checkpoints_are_written_as_their_time_comes() {
 
 fn start(folder: &Path, threads: &str, more: &[&str]) -> Command {
     let mut command = Command::new(example("checkpoint"));
-    command.arg(folder).args(["--threads", threads]).args(more);
+    command.arg(folder).args(["--bits", "--threads", threads]).args(more);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
@@ -336,10 +336,11 @@ fn ctrl_c_ends_a_run_with_a_checkpoint_from_which_it_goes_on() {
     let whole = figures(&run("whole", &[]).output().unwrap().stdout);
     let killed = folder.path().join("stopped");
     for stop in 0..3 {
-        let child = run("stopped", &[]).spawn().unwrap();
+        let mut child = run("stopped", &[]).spawn().unwrap();
         let before = || if killed.exists() { names(&killed) } else { vec![] };
         let known = before();
         while before() == known {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it wrote a checkpoint");
             std::thread::sleep(Duration::from_millis(1));
         }
         let pid = child.id().to_string();

@@ -47,6 +47,30 @@ fn numbers_are_standardised_and_text_is_one_hot_by_frequency() {
 }
 
 #[test]
+fn named_classes_keep_their_order_and_may_be_absent() {
+    let named = |names: &[&str]| {
+        let names = names.iter().copied();
+        Preprocessor::new().target("heated").class_names(names).fit(&table(HOUSES))
+    };
+    let data = named(&["yes", "broken", "no"]).unwrap().dataset(&table(HOUSES)).unwrap();
+    assert_eq!(data.labels().unwrap(), [0, 2, 0, 0]);
+    assert_eq!(data.class_names().unwrap(), ["yes", "broken", "no"]);
+    for (names, expected) in [
+        (
+            &["yes", "broken"][..],
+            "line 3: column \"heated\": expected one of \"yes\", \"broken\", found \"no\"",
+        ),
+        (&["no", "yes", "no"], "expected each class once, found \"no\" twice"),
+    ] {
+        let error = named(names).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let sorted =
+        Preprocessor::new().target("heated").class_names(["no"]).task(Task::Classification);
+    assert_eq!(sorted.fit(&table(HOUSES)).unwrap().class_names().unwrap(), ["no", "yes"]);
+}
+
+#[test]
 fn columns_are_chosen_left_out_and_taken_as_categories() {
     let base = || Preprocessor::new().target("price");
     let names = |it: Preprocessor| it.fit(&table(HOUSES)).unwrap().feature_names();
@@ -292,8 +316,13 @@ fn train_csv_trains_reports_saves_and_predicts() {
     let output = run(&[&arguments[..], &shared].concat());
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for expected in ["96 rows to train on, 24 held out", "scrap", "share", "precision", "saved to"]
-    {
+    for expected in [
+        "76 rows to train on, 20 to choose the epoch by, 24 to test on",
+        "scrap",
+        "share",
+        "precision",
+        "saved to",
+    ] {
         assert!(printed.contains(expected), "{expected} is missing in:\n{printed}");
     }
     let output = run(&["predict", &model, &path("new.csv")]);
@@ -332,8 +361,12 @@ fn train_csv_does_as_its_flags_say() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     // Three whole numbers are classes unless told otherwise.
-    let guessed = train(&["--validation", "0.3", "--threads", "1", "--epochs", "5"]);
-    assert!(guessed.contains("70 rows to train on, 30 held out"), "{guessed}");
+    let guessed =
+        train(&["--test", "0.3", "--validation", "0.1", "--threads", "1", "--epochs", "5"]);
+    assert!(
+        guessed.contains("63 rows to train on, 7 to choose the epoch by, 30 to test on"),
+        "{guessed}"
+    );
     assert!(guessed.contains("precision") && guessed.contains("1 thread,"), "{guessed}");
     let told = train(&["--task", "regression", "--epochs", "5", "--categories", "b"]);
     assert!(told.contains("R2 ") && !told.contains("precision"), "{told}");
@@ -347,6 +380,18 @@ fn train_csv_does_as_its_flags_say() {
     };
     assert_eq!(fingerprint("a", &["--seed", "4"]), fingerprint("b", &["--seed", "4"]));
     assert_ne!(fingerprint("a", &["--seed", "4"]), fingerprint("b", &["--seed", "5"]));
+}
+
+#[test]
+fn train_csv_knows_a_class_that_is_held_out_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.csv").display().to_string();
+    let rows = (0..40).map(|n| format!("{n},{}\n", if n == 0 { "rare" } else { "common" }));
+    std::fs::write(&file, "n,kind\n".to_owned() + &rows.collect::<String>()).unwrap();
+    for seed in ["0", "1", "2", "3", "4", "5"] {
+        let output = run(&["train", &file, "--target", "kind", "--epochs", "1", "--seed", seed]);
+        assert!(output.status.success(), "{seed}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]
@@ -380,6 +425,10 @@ fn train_csv_says_what_is_wrong() {
         (vec!["train", &file, "--target", "y"], "line 3: column \"x\": the value is missing"),
         (vec!["train", &file, "--target", "y", "--seed", "three"], "expected a number"),
         (vec!["train", "/no/such.csv", "--target", "y"], "/no/such.csv: "),
+        (
+            vec!["train", &file, "--target", "y", "--save", "/no/folder/m"],
+            "--save: there is no folder",
+        ),
         (vec!["predict", &file, &file], "not a safetensors file"),
     ] {
         let output = run(&arguments);
