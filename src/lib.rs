@@ -127,28 +127,38 @@
 //! newest finished step. An [`OnlineTrainer`] learns from data as they arrive, and has such handles too
 //! (example `live`).
 //!
-//! # Tables, and models in files
+//! # From your file to a saved model
 //!
-//! A [`Preprocessor`] is fitted on a [`Table`] of text and makes a [`Dataset`] of it. Given to the model
-//! it is saved with it, and predictions then take raw rows:
+//! A [`Preprocessor`] is fitted on a [`Table`] of text and makes a [`Dataset`] of it: numbers standardised, text as
+//! categories, the target as classes or values. Validation rows choose the epoch, so a third part tells how good
+//! the model is. Given to the model, preprocessing is saved with it, and predictions then take raw rows:
 //!
 //! ```
-//! use unisono::{Activation, Adam, CrossEntropy, Preprocessor, Sequential, Table, TrainConfig};
-//! use unisono::train_parallel;
+//! use unisono::{Activation, Adam, Checkpoint, CrossEntropy, EarlyStopping, Preprocessor, Sequential};
+//! use unisono::{Table, TrainConfig, train_parallel};
 //!
-//! let table = Table::from_csv_text("size,colour,kind\n1,red,a\n7,blue,b\n2,red,a\n8,blue,b\n")?;
-//! let fitted = Preprocessor::new().target("kind").fit(&table)?;
-//! let data = fitted.dataset(&table)?;
-//! let mut model = Sequential::builder(data.features()).dense(2, Activation::Softmax).build(1)?;
-//! let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.1)).epochs(30);
-//! train_parallel(&mut model, &data, &config)?;
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = |name: &str| folder.path().join(name);
+//! # let rows = (0..90).map(|n| format!("{n},{},{}\n", ["red", "blue"][n % 2], ["a", "b"][n / 45]));
+//! # std::fs::write(path("parts.csv"), "size,colour,kind\n".to_owned() + &rows.collect::<String>()).unwrap();
+//! let (rest, test) = Table::from_csv(path("parts.csv"))?.split(0.2, 1)?;
+//! let (train, validation) = rest.split(0.2, 2)?;
+//! let fitted = Preprocessor::new().target("kind").fit(&train)?;
+//! let (train, validation) = (fitted.dataset(&train)?, fitted.dataset(&validation)?);
+//!
+//! let mut model = Sequential::builder(train.features()).dense(2, Activation::Softmax).build(1)?;
+//! let config = TrainConfig::new(CrossEntropy::default(), Adam::new(0.1))
+//!     .epochs(40)
+//!     .validation(validation)
+//!     .early_stopping(EarlyStopping::new(10)) // the best epoch's weights come back
+//!     .checkpoint(Checkpoint::new(path("run")).resume(true)); // killed, it goes on where it was
+//! train_parallel(&mut model, &train, &config)?;
+//! assert!(model.evaluate(&fitted.dataset(&test)?)?.accuracy > Some(0.8));
+//!
 //! model.set_preprocessing(fitted)?;
-//!
-//! let folder = tempfile::tempdir().unwrap();
-//! let path = folder.path().join("model.safetensors");
-//! model.save(&path)?;
-//! let labels = Sequential::load(&path)?.predict_labels(&table)?;
-//! assert_eq!(labels, ["a", "b", "a", "b"]);
+//! model.save(path("model.safetensors"))?;
+//! let new = Table::from_csv_text("size,colour\n3,red\n88,blue\n")?;
+//! assert_eq!(Sequential::load(path("model.safetensors"))?.predict_labels(&new)?, ["a", "b"]);
 //! # Ok::<(), unisono::Error>(())
 //! ```
 //!

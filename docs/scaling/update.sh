@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+if [ -n "$(git status --porcelain)" ]; then
+    echo "commit first: the tables name the commit that was measured" >&2
+    exit 1
+fi
 study=target/scaling_study
 cargo run --release --features png --example scaling_study -- --out "$study" "$@"
 cp "$study/table.md" docs/scaling/measured.md
