@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use unisono::metrics::{ConfusionMatrix, mean_absolute_error, r2};
 use unisono::{
-    Activation, Adam, CrossEntropy, EarlyStopping, Loss, MeanSquaredError, Missing, Preprocessor,
-    Progress, Sequential, Table, Task, TrainConfig, train_parallel,
+    Activation, Adam, CrossEntropy, Dataset, EarlyStopping, Loss, MeanSquaredError, Missing,
+    Preprocessor, Progress, Sequential, Table, Task, TrainConfig, train_parallel,
 };
 
 const USAGE: &str = "usage:
@@ -144,9 +144,11 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         validation.rows(),
         test.rows()
     );
-    match data.class_balance() {
-        Some(balance) => println!("classes (--task regression takes numbers as values)\n{balance}"),
-        None => println!("values (--task classification takes them as classes)"),
+    if let Some(balance) = data.class_balance() {
+        println!("{balance}");
+    }
+    if flags.text("--task").is_none() {
+        println!("{}", guess(&data));
     }
 
     let mut builder = Sequential::builder(data.features());
@@ -181,6 +183,18 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         println!("saved to {path}");
     }
     Ok(())
+}
+
+/// What the target was taken for, and how to say otherwise where that makes sense.
+fn guess(data: &Dataset) -> &'static str {
+    let is_number = |name: &String| name.parse::<f64>().is_ok();
+    match data.class_names() {
+        Some(names) if names.iter().all(is_number) => {
+            "the target is taken for classes; --task regression takes it for values"
+        }
+        Some(_) => "the target is taken for classes",
+        None => "the target is taken for values; --task classification takes it for classes",
+    }
 }
 
 /// Prints how well the model does on rows that nothing was chosen by.

@@ -367,6 +367,7 @@ fn train_csv_does_as_its_flags_say() {
         guessed.contains("63 rows to train on, 7 to choose the epoch by, 30 to test on"),
         "{guessed}"
     );
+    assert!(guessed.contains("--task regression takes it for values"), "{guessed}");
     assert!(guessed.contains("precision") && guessed.contains("1 thread,"), "{guessed}");
     let told = train(&["--task", "regression", "--epochs", "5", "--categories", "b"]);
     assert!(told.contains("R2 ") && !told.contains("precision"), "{told}");
