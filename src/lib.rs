@@ -44,6 +44,10 @@
 //! [`StandardScaler`] and [`MinMaxScaler`] are fitted on the training rows and applied to both sides;
 //! [`Dataset::split`], [`Dataset::split_stratified`] and [`Dataset::k_fold`] cut a set in parts.
 //!
+//! Columns and classes are numbers to a model, but it knows the names that its training data gave them:
+//! data whose columns stand in another order, or that lack a class in between, are refused
+//! ([`CsvOptions::class_names`] says which classes there are).
+//!
 //! What does not fit into memory is a [`DataStream`] of CSV files, or of NumPy's or Parquet files with
 //! the features `npy` and `parquet`, given as a file, a list or a folder; it trains and evaluates
 //! wherever a `Dataset` does, shuffled by a window that moves through the files, and

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::data::{DataSource, Preprocessing};
+use crate::data::Preprocessing;
 use crate::layer::{Dense, Dropout, Kind, Layer, LayerNorm};
 use crate::model::{Sequential, SequentialBuilder};
 use crate::train::TrainConfig;
@@ -38,9 +38,9 @@ pub(crate) struct Trained {
 }
 
 impl Trained {
-    /// What training with `config` on `data` leaves to remember.
-    pub fn new(config: &TrainConfig, data: DataSource) -> Self {
-        let [feature_names, class_names] = data.names().map(|names| names.map(<[String]>::to_vec));
+    /// What training with `config` leaves to remember, and the names of columns and classes.
+    pub fn new(config: &TrainConfig, names: [Option<Vec<String>>; 2]) -> Self {
+        let [feature_names, class_names] = names;
         Self { config: config.recipe(), feature_names, class_names }
     }
 

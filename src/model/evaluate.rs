@@ -50,7 +50,8 @@ impl Sequential {
     /// values.
     ///
     /// # Errors
-    /// If the data do not fit the model, or a stream cannot be read.
+    /// If the data do not fit the model, or name a column or class otherwise than the data that it was
+    /// trained on (data may have no names, or fewer classes), or a stream cannot be read.
     pub fn evaluate<'a>(&self, data: impl Into<DataSource<'a>>) -> Result<Score> {
         let data = data.into();
         let default = || match data.target_shape() {
@@ -66,10 +67,11 @@ impl Sequential {
     /// Computes loss and accuracy on a data set or a stream with a loss of your choice.
     ///
     /// # Errors
-    /// If the data or the loss do not fit the model, or a stream cannot be read.
+    /// As [`evaluate`](Self::evaluate), and if the loss does not fit.
     pub fn evaluate_with<'a>(&self, data: impl Into<DataSource<'a>>, loss: &Loss) -> Result<Score> {
         let data = data.into();
         self.check_source(data, loss)?;
+        self.check_names(data)?;
         let mut sums = Sums::default();
         match data {
             DataSource::Memory(data) => self.add_up(data, loss, &mut sums)?,

@@ -3,6 +3,7 @@
 mod builder;
 mod chunks;
 mod evaluate;
+mod names;
 mod predict;
 mod raw;
 mod summary;
@@ -12,6 +13,7 @@ use std::hash::Hasher;
 
 pub use builder::SequentialBuilder;
 pub use evaluate::Score;
+pub(crate) use names::check_alike;
 
 use crate::activation::Activation;
 use crate::aligned::Aligned;
@@ -85,7 +87,7 @@ impl Sequential {
     }
 
     /// The names of its classes, that of class 0 first, if the data that it was last trained on had
-    /// names.
+    /// names. Data that name the first of its classes alone do not take the others' names away.
     pub fn class_names(&self) -> Option<&[String]> {
         self.trained.as_ref()?.class_names.as_deref()
     }

@@ -16,7 +16,8 @@ impl Sequential {
     ///
     /// # Errors
     /// If it makes another number of features than the model has inputs, or more classes than it has
-    /// outputs, or brings back another number of outputs, or a table's target by a scaler.
+    /// outputs, or brings back another number of outputs, or a table's target by a scaler, or has a
+    /// column or class in another place than the data that the model was trained on.
     ///
     /// # Examples
     /// ```
@@ -37,6 +38,9 @@ impl Sequential {
     pub fn set_preprocessing(&mut self, preprocessing: impl Into<Preprocessing>) -> Result<()> {
         let preprocessing = preprocessing.into();
         preprocessing.check(self.inputs(), self.outputs())?;
+        let columns = preprocessing.feature_names();
+        let names = [Some(columns.as_slice()), preprocessing.class_names()];
+        self.check_places(names, "the preprocessing")?;
         self.preprocessing = Some(Box::new(preprocessing));
         Ok(())
     }

@@ -57,7 +57,8 @@ impl<'a> OnlineTrainer<'a> {
     /// Goes through a data set or a stream once.
     ///
     /// # Errors
-    /// As [`train_parallel`](crate::train_parallel); the model then keeps its last good parameters.
+    /// As [`train_parallel`](crate::train_parallel), and if the data name a column or class otherwise
+    /// than the sets before; the model then keeps its last good parameters.
     pub fn partial_fit<'d>(&mut self, data: impl Into<DataSource<'d>>) -> Result<EpochReport> {
         let mut trainer =
             Trainer::with_earlier(&mut self.stepper, self.model, data.into(), &self.config)?;

@@ -16,7 +16,7 @@ use super::{EpochReport, History, StopReason, team};
 use crate::aligned::Aligned;
 use crate::data::DataSource;
 use crate::io::{Due, Trained};
-use crate::model::Sequential;
+use crate::model::{Sequential, check_alike};
 use crate::optim::{ScheduleState, StoppingState};
 use crate::{Error, Result};
 
@@ -25,9 +25,14 @@ use crate::{Error, Result};
 /// The result is a function of the model, the data and the configuration without its threads: the
 /// same bits on any number of threads and any CPU.
 ///
+/// The model then knows the names of the data's columns and classes. A run on data with other names
+/// gives it those: of renamed columns, or of another task that it is trained for.
+///
 /// # Errors
-/// If the data or the configuration do not fit the model; at the first loss or gradient that is not
-/// finite, or a panic in a layer or observer of yours. The model then keeps its last good parameters.
+/// If the data or the configuration do not fit the model; if a column or class that the model knows
+/// stands in another place, or the validation set names one otherwise; at the first loss or gradient
+/// that is not finite, or a panic in a layer or observer of yours. The model then keeps its last good
+/// parameters.
 ///
 /// # Examples
 /// ```
@@ -111,7 +116,8 @@ impl<'a> Trainer<'a> {
         data: DataSource<'a>,
         config: &TrainConfig,
     ) -> Result<Self> {
-        check(model, data, config)?;
+        let goes_on = earlier.is_some();
+        check(model, data, config, goes_on)?;
         let batch = config.batch_size.min(data.rows());
         let rest = data.rows() % batch;
         let workers = team::workers(config.threads, model, batch, config.shards);
@@ -136,7 +142,7 @@ impl<'a> Trainer<'a> {
         if !matches!(config.threads, Threads::Exactly(_)) {
             stepper.may_choose(model.flops_per_row() * batch);
         }
-        model.trained = Some(Box::new(Trained::new(config, data)));
+        model.trained = Some(Box::new(Trained::new(config, model.names_after(data, goes_on))));
         let mut trainer = Self {
             stepper,
             pool,
@@ -358,12 +364,18 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Checks model, data and configuration against each other.
-fn check(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<()> {
+/// Checks model, data and configuration against each other; `goes_on` says whether the data are the next of a run.
+fn check(model: &Sequential, data: DataSource, config: &TrainConfig, goes_on: bool) -> Result<()> {
     config.check()?;
     model.check_source(data, &config.loss)?;
+    match goes_on {
+        true => model.check_names(data)?,
+        false => model.check_places(data.names(), "the data")?,
+    }
     if let Some(validation) = &config.validation {
-        model.check_source(DataSource::Memory(validation), &config.loss)?;
+        let validation = DataSource::Memory(validation);
+        model.check_source(validation, &config.loss)?;
+        check_alike(data.names(), validation.names(), "the validation set")?;
     }
     if config.drop_last && config.batch_size > data.rows() {
         let problem = format!(
