@@ -242,14 +242,14 @@ pub use activation::Activation;
 pub use data::ParquetOptions;
 pub use data::{
     Batches, ClassBalance, CsvColumn, CsvOptions, DataSource, DataStream, Dataset, Files,
-    MinMaxScaler, Missing, Preprocessing, Preprocessor, Scaler, StandardScaler, Table, TargetKind,
-    Targets, Task, Unseen, datasets,
+    MinMaxScaler, Missing, Preprocessing, Preprocessor, Scaler, StandardScaler, Table, Targets,
+    Task, Unseen, datasets,
 };
 pub use error::{Error, Result};
 pub use io::Checkpoint;
 #[cfg(feature = "onnx")]
 pub use io::OnnxOptions;
-pub use layer::{Dense, Dropout, Init, Layer, LayerNorm};
+pub use layer::{Init, Layer};
 pub use loss::{
     BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError,
 };

@@ -29,7 +29,7 @@ fn model() -> Sequential {
 fn models_that_cannot_be_built() {
     let start = || Sequential::builder(4);
     let identity = Activation::Identity;
-    let table: [(SequentialBuilder, &[&str]); 13] = [
+    let table: [(SequentialBuilder, &[&str]); 16] = [
         (start(), &["`layers`", "at least one", "`dense`"]),
         (Sequential::builder(0).dense(1, identity), &["`inputs`", "at least 1"]),
         (start().dense(0, identity), &["layer 0 (dense 0)", "at least 1"]),
@@ -37,6 +37,9 @@ fn models_that_cannot_be_built() {
         (start().dropout(1.0), &["layer 0 (dropout 1)", "below 1, found 1"]),
         (start().dropout(-0.1), &["at least 0", "-0.1"]),
         (start().dropout(f32::NAN), &["dropout", "NaN"]),
+        (start().layer_norm_with(0.0), &["layer 0 (layer norm", "eps", "above 0", "found 0"]),
+        (start().dropout(0.1).layer_norm_with(-1e-5), &["layer 1 (layer norm", "-0.00001"]),
+        (start().layer_norm_with(f32::INFINITY), &["layer norm", "finite, found inf"]),
         (start().activation(Activation::LeakyRelu { slope: -1.0 }), &["leaky_relu", "slope", "-1"]),
         (start().activation(Activation::Elu { alpha: f32::NAN }), &["elu", "alpha", "NaN"]),
         (start().dense(usize::MAX, identity), &["layer 0", "memory"]),

@@ -42,6 +42,20 @@ fn every_layer_comes_back_to_the_bit() {
 }
 
 #[test]
+fn the_eps_of_a_layer_norm_is_part_of_the_model() {
+    let build = |builder: unisono::SequentialBuilder| builder.build(1).unwrap();
+    let model = build(Sequential::builder(5).layer_norm_with(0.3));
+    let back = Sequential::from_bytes(&model.to_bytes().unwrap()).unwrap();
+    assert_eq!(back.predict(x().view()).unwrap(), model.predict(x().view()).unwrap());
+    assert_eq!(back.fingerprint(), model.fingerprint());
+    let plain = build(Sequential::builder(5).layer_norm());
+    assert_ne!(plain.fingerprint(), model.fingerprint());
+    assert_ne!(plain.predict(x().view()).unwrap(), model.predict(x().view()).unwrap());
+    let same = build(Sequential::builder(5).layer_norm_with(1e-5));
+    assert_eq!(plain.fingerprint(), same.fingerprint());
+}
+
+#[test]
 fn training_and_names_are_remembered_and_training_goes_on() {
     let data = datasets::iris();
     let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1).unwrap();

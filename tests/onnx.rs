@@ -93,7 +93,7 @@ fn every_layer_and_activation_computes_the_same() {
         let model = Sequential::builder(6)
             .dense(19, activation)
             .dropout(0.3)
-            .layer_norm()
+            .layer_norm_with(0.01)
             .dense(4, activation)
             .build(3)
             .unwrap();

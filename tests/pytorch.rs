@@ -32,7 +32,7 @@ fn model() -> Sequential {
     ] {
         builder = builder.dense(width, activation).dropout(0.1);
     }
-    builder.layer_norm().dense(4, Activation::Softmax).build(11).unwrap()
+    builder.layer_norm_with(0.01).dense(4, Activation::Softmax).build(11).unwrap()
 }
 
 fn assert_close(model: &Sequential, x: &Array2<f32>, expected: &[Vec<f32>], what: &str) {

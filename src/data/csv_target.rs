@@ -12,7 +12,7 @@ const GUESSED_CLASSES: usize = 20;
 
 /// What a target column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetKind {
+pub(crate) enum TargetKind {
     /// The name or number of a class.
     Classes,
     /// A number to predict.

@@ -26,7 +26,8 @@ mod targets;
 pub use balance::ClassBalance;
 pub(crate) use csv::listed;
 pub use csv_options::{CsvColumn, CsvOptions};
-pub use csv_target::TargetKind;
+#[cfg(feature = "parquet")]
+pub(crate) use csv_target::TargetKind;
 pub use dataset::Dataset;
 pub use min_max::MinMaxScaler;
 pub use preprocessing::Preprocessing;

@@ -80,7 +80,8 @@ impl Sequential {
     }
 
     /// Replaces all parameters by those of a safetensors file with this model's names and shapes, for
-    /// instance one that `safetensors.torch.save_file(net.state_dict(), …)` wrote.
+    /// instance one that `safetensors.torch.save_file(net.state_dict(), …)` wrote. What such a file does
+    /// not hold stays as the model was built: the eps of a layer norm, the slope of an activation.
     ///
     /// # Errors
     /// If the file cannot be read, a tensor is missing, of another shape or type, too many or not

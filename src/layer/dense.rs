@@ -85,7 +85,7 @@ impl FromStr for Init {
 
 /// A dense (fully connected) layer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Dense {
+pub(crate) struct Dense {
     /// Output features O.
     pub outputs: usize,
     /// How the weights are drawn.

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// # Source
 /// N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Dropout {
+pub(crate) struct Dropout {
     /// Probability to zero a value, at least 0 and below 1.
     pub rate: f32,
 }

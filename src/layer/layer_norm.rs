@@ -1,5 +1,7 @@
 //! Layer normalisation over the features of a row.
 
+use std::fmt;
+
 use fearless_simd::{SimdBase, f32x16};
 
 use crate::rows::{LANES, Rows, RowsMut, padded};
@@ -13,14 +15,27 @@ use crate::{Error, Result};
 /// # Source
 /// J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct LayerNorm {
-    /// Added to the variance; 1e-5 unless changed.
+pub(crate) struct LayerNorm {
+    /// Added to the variance.
     pub eps: f32,
 }
 
+/// That of PyTorch's `nn.LayerNorm`.
+const EPS: f32 = 1e-5;
+
 impl Default for LayerNorm {
     fn default() -> Self {
-        Self { eps: 1e-5 }
+        Self { eps: EPS }
+    }
+}
+
+/// A model's fingerprint is of this text, so that eps is in it and those of before there was a choice stay.
+impl fmt::Display for LayerNorm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.eps {
+            EPS => f.write_str("layer norm"),
+            eps => write!(f, "layer norm, eps {eps:e}"),
+        }
     }
 }
 
@@ -190,5 +205,4 @@ mod tests {
                 assert!((f64::from(grads[padded(cols) + i]) - by_b).abs() < 2e-4, "db");
             }
         }
-    }
-}
+    }}

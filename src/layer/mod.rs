@@ -12,9 +12,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use custom::Layer;
-pub use dense::{Dense, Init};
-pub use dropout::Dropout;
-pub use layer_norm::LayerNorm;
+pub(crate) use dense::Dense;
+pub use dense::Init;
+pub(crate) use dropout::Dropout;
+pub(crate) use layer_norm::LayerNorm;
 
 use crate::activation::Activation;
 use crate::rng::Stream;
@@ -208,7 +209,7 @@ impl fmt::Display for Placed {
             Kind::Dense(_) => format!("dense {} -> {}", self.inputs, self.outputs),
             Kind::Activation(activation) => activation.to_string(),
             Kind::Dropout(dropout) => format!("dropout {}", dropout.rate),
-            Kind::LayerNorm(_) => "layer norm".to_owned(),
+            Kind::LayerNorm(norm) => norm.to_string(),
             Kind::Custom(layer) => layer.name(),
         };
         f.pad(&text)

@@ -51,14 +51,31 @@ impl SequentialBuilder {
         self.push(Kind::Activation(activation))
     }
 
-    /// Adds dropout with this probability to zero a value.
+    /// Adds dropout: in training, each value is zeroed with probability `rate`, at least 0 and below 1,
+    /// and the others grow by 1 / (1 - `rate`); in use it does nothing. The mask of a row is a function
+    /// of the seed, the layer, the epoch and the row's place in the epoch.
+    ///
+    /// # Source
+    /// N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     pub fn dropout(self, rate: f32) -> Self {
         self.push(Kind::Dropout(Dropout { rate }))
     }
 
     /// Adds layer normalisation with eps = 1e-5.
+    ///
+    /// Each row is normalised to mean 0 and variance 1, then each feature is scaled and shifted:
+    /// `y = w (x - mean) / sqrt(var + eps) + b`, with the biased variance.
+    ///
+    /// # Source
+    /// J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016.
     pub fn layer_norm(self) -> Self {
         self.push(Kind::LayerNorm(LayerNorm::default()))
+    }
+
+    /// Adds layer normalisation with an eps of your choice, above 0: that of a PyTorch net whose
+    /// weights the model takes, say, for a file of weights does not hold it.
+    pub fn layer_norm_with(self, eps: f32) -> Self {
+        self.push(Kind::LayerNorm(LayerNorm { eps }))
     }
 
     /// Adds a layer of your own.
@@ -123,7 +140,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Dense(dense) => format!("dense {}", dense.outputs),
         Kind::Activation(activation) => activation.to_string(),
         Kind::Dropout(dropout) => format!("dropout {}", dropout.rate),
-        Kind::LayerNorm(_) => "layer norm".to_owned(),
+        Kind::LayerNorm(norm) => norm.to_string(),
         Kind::Custom(layer) => layer.name(),
     }
 }
