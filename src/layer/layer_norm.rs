@@ -75,15 +75,30 @@ pub(crate) fn backward(params: &[f32], x: Rows, kept: &[f32], dy: Rows, mut dx: 
 /// From `y = w x̂ + b`: adds `dy x̂` to dw and `dy` to db, row after row.
 pub(crate) fn param_grads(x: Rows, kept: &[f32], dy: Rows, grads: &mut [f32]) {
     let (dw, db) = grads.as_chunks_mut::<LANES>().0.split_at_mut(x.panels());
-    for (p, (dw, db)) in dw.iter_mut().zip(db).enumerate() {
-        let rows = x.panel(p).iter().zip(dy.panel(p)).zip(kept.as_chunks::<2>().0);
-        for ((x, dy), &[mean, inverse]) in rows {
-            for i in 0..LANES {
-                dw[i] += dy[i] * ((x[i] - mean) * inverse);
-                db[i] += dy[i];
-            }
-        }
+    for (p, sums) in dw.iter_mut().zip(db).enumerate() {
+        dispatch!(simd => param_grads_of(simd, (x, dy), p, kept, sums));
     }
+}
+
+/// Those of the features of panel `p`.
+#[inline(always)]
+fn param_grads_of<S: Registers>(
+    simd: S,
+    (x, dy): (Rows, Rows),
+    p: usize,
+    kept: &[f32],
+    (dw, db): (&mut [f32; LANES], &mut [f32; LANES]),
+) {
+    let [mut w, mut b] = [&*dw, &*db].map(|sum| f32x16::load_array_ref(simd, sum));
+    let rows = x.panel(p).iter().zip(dy.panel(p)).zip(kept.as_chunks::<2>().0);
+    for ((x, dy), &[mean, inverse]) in rows {
+        let xhat = (f32x16::load_array_ref(simd, x) - mean) * inverse;
+        let dy = f32x16::load_array_ref(simd, dy);
+        w = dy.fma(xhat, w);
+        b += dy;
+    }
+    w.store_array(dw);
+    b.store_array(db);
 }
 
 /// Mean and 1/sqrt(var + eps) of row `r`, in two passes: 16 lanes, then the fixed tree.
@@ -153,6 +168,7 @@ mod tests {
     use super::*;
     use crate::rows::rows_len;
     use crate::simd::reference;
+    use crate::simd::testing::assert_same_bits;
 
     /// The loss `sum(y c)` in f64, by the definition.
     fn loss(x: &[f64], w: &[f64], b: &[f64], c: &[f64]) -> f64 {
@@ -205,4 +221,25 @@ mod tests {
                 assert!((f64::from(grads[padded(cols) + i]) - by_b).abs() < 2e-4, "db");
             }
         }
-    }}
+    }
+    #[test]
+    fn gradients_of_parameters_are_chains_of_fused_multiply_adds() {
+        let (rows, cols) = (37, 19);
+        let [x, dy] = [5, 6].map(|seed| reference::matrix(rows, cols, seed));
+        let kept: Vec<f32> = (0..rows).flat_map(|r| [0.01 * r as f32, 1.3]).collect();
+        let [xs, dys] = [&x, &dy].map(|values| reference::in_panels(values, cols, 0.0));
+        let [xs, dys] = [&xs, &dys].map(|values| Rows::of(values, rows, cols));
+        let mut want = vec![0.0f32; 2 * padded(cols)];
+        for (r, &[mean, inverse]) in kept.as_chunks::<2>().0.iter().enumerate() {
+            for c in 0..cols {
+                let (x, dy) = (x[r * cols + c], dy[r * cols + c]);
+                want[c] = dy.mul_add((x - mean) * inverse, want[c]);
+                want[padded(cols) + c] += dy;
+            }
+        }
+        let mut found = vec![0.0; want.len()];
+        param_grads(xs, &kept, dys, &mut found);
+        assert_same_bits(&found[..cols], &want[..cols], "dw");
+        assert_same_bits(&found[padded(cols)..][..cols], &want[padded(cols)..][..cols], "db");
+    }
+}
