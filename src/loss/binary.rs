@@ -4,7 +4,9 @@ use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
 use crate::rows::LANES;
-use crate::simd::{Fma, LaneRow, Registers, dispatch_at, exp_nonpositive, ln_1p_unit, load, sum16};
+use crate::simd::{
+    Fma, LaneRow, Registers, WideSum, dispatch_at, exp_nonpositive, ln_1p_unit, load,
+};
 
 /// Measures the mean over rows and outputs of -w t ln σ(z) - (1 - t) ln(1 - σ(z)), with the weight
 /// w of the positive targets (1 unless given). Computed from logits, without overflow, whether the
@@ -83,7 +85,7 @@ fn each<S: Registers>(
     let scale = block.scale / cols as f32;
     let mut correct = 0;
     for (r, value) in block.values.iter_mut().enumerate() {
-        let mut sum = f32x16::splat(simd, 0.0);
+        let mut sum = WideSum::zero(simd);
         let mut wrong = 0;
         for p in 0..row.panels {
             let z = f32x16::load_array_ref(simd, block.logits.lanes(r, p));
@@ -92,7 +94,7 @@ fn each<S: Registers>(
                 TargetRows::Values(values) => f32x16::load_array_ref(simd, values.lanes(r, p)),
             };
             let (loss, slope) = panel(simd, z, t, weight(p));
-            sum += row.keep(p, loss, 0.0);
+            sum.add(row.keep(p, loss, 0.0));
             let sides = z.simd_gt(0.0) ^ t.simd_gt(0.5);
             wrong |= sides.to_bitmask() & row.bits(p);
             if let Some(grad) = &mut block.grad {
@@ -100,7 +102,7 @@ fn each<S: Registers>(
             }
         }
         correct += usize::from(wrong == 0);
-        *value = f64::from(sum16(simd, sum)) / cols as f64;
+        *value = sum.total() / cols as f64;
     }
     correct
 }

@@ -23,6 +23,9 @@ pub use regression::{Huber, MeanAbsoluteError, MeanSquaredError};
 
 /// Chooses the loss. Every one is a mean over the rows of a batch, defined as PyTorch does.
 ///
+/// What an output adds to the loss is computed in f32, and added up over outputs and rows in f64; the
+/// sums over a row's classes in [`CrossEntropy`] are f32, as those of a softmax are.
+///
 /// # Examples
 ///
 /// ```

@@ -4,7 +4,7 @@ use fearless_simd::{Level, f32x16, prelude::*};
 
 use super::{LossRows, TargetRows};
 use crate::rows::Rows;
-use crate::simd::{LaneRow, Registers, dispatch_at, sum16};
+use crate::simd::{LaneRow, Registers, WideSum, dispatch_at};
 
 /// Measures the mean of (y - t)² over rows and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
@@ -92,17 +92,17 @@ fn each<S: Registers>(
     let row = LaneRow::new(simd, y.cols);
     let scale = block.scale / y.cols as f32;
     for (r, value) in block.values.iter_mut().enumerate() {
-        let mut sum = f32x16::splat(simd, 0.0);
+        let mut sum = WideSum::zero(simd);
         for p in 0..row.panels {
             let (y, t) = (y.lanes(r, p), t.lanes(r, p));
             let d = f32x16::load_array_ref(simd, y) - f32x16::load_array_ref(simd, t);
             let (loss, slope) = f(row.keep(p, d, 0.0));
-            sum += loss;
+            sum.add(loss);
             if let Some(grad) = &mut block.grad {
                 (slope * scale).store_array(grad.lanes(r, p));
             }
         }
-        *value = f64::from(sum16(simd, sum));
+        *value = sum.total();
     }
     for value in block.values {
         *value /= y.cols as f64;

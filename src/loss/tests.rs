@@ -230,6 +230,27 @@ fn extreme_logits_stay_finite() {
 }
 
 #[test]
+fn a_rows_loss_may_be_larger_than_f32_holds_as_long_as_its_mean_is_not() {
+    for cols in COLS {
+        let zeros = Targets::Values(vec![0.0; rows_len(ROWS, cols)]);
+        for (loss, z, mean) in [
+            (Loss::from(MeanSquaredError), 1e19, 1e38),
+            (MeanAbsoluteError.into(), -3e38, 3e38),
+            (Huber { delta: 1.0 }.into(), 3e38, 3e38),
+            (BinaryCrossEntropy::default().into(), 3e38, 3e38),
+        ] {
+            for level in levels() {
+                let logits = vec![z; rows_len(ROWS, cols)];
+                let (values, grad, _) = run(Some(level), &loss, &logits, &zeros, cols);
+                let near = |v: &f64| (v / mean - 1.0).abs() < 1e-6;
+                assert!(values.iter().all(near), "{loss:?} {cols} {level:?}: {values:?}");
+                assert!(grad.iter().all(|g| !g.is_infinite()));
+            }
+        }
+    }
+}
+
+#[test]
 fn right_rows_are_counted_and_the_first_of_equals_wins() {
     let mut z = vec![0.0; ROWS * 17];
     z[5] = 1.0;

@@ -1,6 +1,6 @@
 //! Sums and maxima along a row, in the one order that every SIMD level keeps.
 
-use fearless_simd::{f32x16, prelude::*};
+use fearless_simd::{f32x16, f64x8, prelude::*};
 
 use crate::rows::LANES;
 use crate::simd::{Registers, apart};
@@ -14,6 +14,43 @@ pub(crate) fn sum16<S: Registers>(simd: S, v: f32x16<S>) -> f32 {
         let four = (low + high).to_array();
         (four[0] + four[2]) + (four[1] + four[3])
     })
+}
+
+/// A sum in f64 of vectors and at last of their lanes, by the tree of [`sum16`].
+#[derive(Clone, Copy)]
+pub(crate) struct WideSum<S: Registers> {
+    low: f64x8<S>,
+    high: f64x8<S>,
+}
+
+impl<S: Registers> WideSum<S> {
+    #[inline(always)]
+    pub fn zero(simd: S) -> Self {
+        let zero = f64x8::splat(simd, 0.0);
+        Self { low: zero, high: zero }
+    }
+
+    /// Adds each lane to its own.
+    #[inline(always)]
+    pub fn add(&mut self, v: f32x16<S>) {
+        let simd = v.token();
+        apart!(simd => {
+            let (low, high) = simd.widen_f32x16(v);
+            self.low += low;
+            self.high += high;
+        });
+    }
+
+    /// The sum of the lanes.
+    #[inline(always)]
+    pub fn total(self) -> f64 {
+        let simd = self.low.token();
+        apart!(simd => {
+            let (low, high) = simd.split_f64x8(self.low + self.high);
+            let four = (low + high).to_array();
+            (four[0] + four[2]) + (four[1] + four[3])
+        })
+    }
 }
 
 /// The largest of sixteen lanes. With a NaN among them it is one of the lanes, the same one at
@@ -105,6 +142,28 @@ mod tests {
         let want = half(&half(&half(&half(&v))))[0];
         for level in levels() {
             let sum = dispatch_at!(level, simd => sum16(simd, f32x16::load_array(simd, v)));
+            assert_eq!(sum.to_bits(), want.to_bits(), "{level:?}");
+        }
+    }
+
+    #[test]
+    fn a_wide_sum_is_the_same_tree_in_f64() {
+        let v: [[f32; 16]; 3] = std::array::from_fn(|p| {
+            std::array::from_fn(|i| [3e38, -1.7, 0.1, 1e-8][i % 4] * (p + i) as f32 / 18.0)
+        });
+        let lanes: Vec<f64> =
+            (0..16).map(|i| v.iter().fold(0.0, |sum, v| sum + f64::from(v[i]))).collect();
+        let half = |v: &[f64]| -> Vec<f64> {
+            let (a, b) = v.split_at(v.len() / 2);
+            a.iter().zip(b).map(|(a, b)| a + b).collect()
+        };
+        let want = half(&half(&half(&half(&lanes))))[0];
+        for level in levels() {
+            let sum = dispatch_at!(level, simd => {
+                let mut sum = WideSum::zero(simd);
+                v.iter().for_each(|v| sum.add(f32x16::load_array_ref(simd, v)));
+                sum.total()
+            });
             assert_eq!(sum.to_bits(), want.to_bits(), "{level:?}");
         }
     }

@@ -28,7 +28,7 @@ pub(crate) use ahead::Ahead;
 pub(crate) use claims::{Claim, Claims};
 pub(crate) use fma::Fma;
 pub(crate) use gather::{copy_rest, copy_rows};
-pub(crate) use lanes::{LaneRow, load, max16, sum16};
+pub(crate) use lanes::{LaneRow, WideSum, load, max16, sum16};
 pub(crate) use largest::largest;
 pub use level::SimdLevel;
 pub(crate) use level::{Registers, apart, dispatch, dispatch_at};
