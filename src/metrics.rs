@@ -1,6 +1,9 @@
 //! Measures of how good predictions are.
 //!
-//! Classes are numbers from 0; sums and means are in f64. Definitions are scikit-learn's.
+//! Classes are numbers from 0; sums and means are in f64. Definitions are scikit-learn's, several
+//! outputs count the same each, and a ratio without rows to divide by is 0. Two things differ: of equal
+//! scores [`top_k`] takes the lower class, as a model's predicted class is, and not the higher; and what
+//! has no value, such as [`r2`] of a single row, is an error and not NaN.
 
 mod confusion;
 mod regression;

@@ -1,6 +1,6 @@
 //! Errors of predicted values.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView, ArrayView2, Dimension};
 
 use super::same_rows;
 use crate::{Error, Result};
@@ -25,21 +25,36 @@ pub fn mean_absolute_error(
     predicted: ArrayView2<'_, f32>,
     actual: ArrayView2<'_, f32>,
 ) -> Result<f64> {
-    mean(predicted, actual, f64::abs)
+    same_shape(predicted, actual)?;
+    Ok(mean(predicted, actual, f64::abs))
 }
 
-/// Computes the root of the mean of `(predicted - actual)²` over all rows and outputs.
+/// Computes the root of the mean of `(predicted - actual)²` over the rows, for each output by itself,
+/// and takes the mean over the outputs.
 ///
 /// # Shapes
 /// Both rows x outputs.
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ, [`Error::Data`] if they are empty.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use unisono::metrics::root_mean_squared_error;
+///
+/// let (predicted, actual) = (array![[1.0, 0.0], [1.0, 4.0]], array![[4.0, 0.0], [4.0, 4.0]]);
+/// assert_eq!(root_mean_squared_error(predicted.view(), actual.view())?, 1.5); // (3 + 0) / 2
+/// # Ok::<(), unisono::Error>(())
+/// ```
 pub fn root_mean_squared_error(
     predicted: ArrayView2<'_, f32>,
     actual: ArrayView2<'_, f32>,
 ) -> Result<f64> {
-    mean(predicted, actual, |difference| difference * difference).map(f64::sqrt)
+    same_shape(predicted, actual)?;
+    let columns = predicted.columns().into_iter().zip(actual.columns());
+    let sum: f64 = columns.map(|(p, a)| mean(p, a, |d| d * d).sqrt()).sum();
+    Ok(sum / actual.ncols() as f64)
 }
 
 /// Computes the coefficient of determination, `1 - sum (p - a)² / sum (a - mean a)²` per output,
@@ -87,15 +102,15 @@ pub fn r2(predicted: ArrayView2<'_, f32>, actual: ArrayView2<'_, f32>) -> Result
     Ok(sum / outputs as f64)
 }
 
-fn mean(
-    predicted: ArrayView2<'_, f32>,
-    actual: ArrayView2<'_, f32>,
+/// The mean size of the differences, of which there is at least one.
+fn mean<D: Dimension>(
+    predicted: ArrayView<'_, f32, D>,
+    actual: ArrayView<'_, f32, D>,
     size: impl Fn(f64) -> f64,
-) -> Result<f64> {
-    same_shape(predicted, actual)?;
-    let pairs = predicted.iter().zip(actual);
+) -> f64 {
+    let pairs = predicted.iter().zip(&actual);
     let sum: f64 = pairs.map(|(&p, &a)| size(f64::from(p) - f64::from(a))).sum();
-    Ok(sum / actual.len() as f64)
+    sum / actual.len() as f64
 }
 
 fn same_shape(predicted: ArrayView2<'_, f32>, actual: ArrayView2<'_, f32>) -> Result<()> {
@@ -119,7 +134,7 @@ mod tests {
         let actual = array![[1.0, 4.0], [0.0, 5.0]];
         assert_eq!(mean_absolute_error(predicted.view(), actual.view()).unwrap(), 1.5);
         let rmse = root_mean_squared_error(predicted.view(), actual.view()).unwrap();
-        assert_eq!(rmse, 3.5_f64.sqrt());
+        assert_eq!(rmse, (4.5_f64.sqrt() + 2.5_f64.sqrt()) / 2.0);
     }
 
     #[test]
