@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, array};
-use unisono::{CsvOptions, Dataset, MinMaxScaler, Result, StandardScaler, Targets, datasets};
+use unisono::{
+    CsvOptions, Dataset, MinMaxScaler, Result, StandardScaler, Table, Targets, datasets,
+};
 
 /// A name for the case, what is done, and what the message has to say.
 type Case<'a> = (&'a str, Box<dyn Fn() -> Result<()> + 'a>, &'a [&'a str]);
@@ -214,7 +216,8 @@ fn csv() {
     };
     let by = |name: &str| CsvOptions::new(name);
     let last = CsvOptions::default;
-    let unclosed = "a,y\n\"1,2\n".to_string() + &"3,4\n".repeat(10_000);
+    let rows = "3,4\n".repeat(10_000);
+    let (unclosed, unclosed_last) = (format!("a,y\n\"1,2\n{rows}"), format!("a,y\n1,\"2\n{rows}"));
     check(&[
         case("no file", || Dataset::from_csv("no/such.csv", &last()), &["no/such.csv: "]),
         case("a folder", || Dataset::from_csv(std::env::temp_dir(), &last()), &[]),
@@ -268,7 +271,17 @@ fn csv() {
         case(
             "quote never closed",
             || Dataset::from_csv_reader(unclosed.as_bytes(), "f.csv", &last()),
-            &["expected 2"],
+            &["line 2: a quote is opened", "never closed"],
+        ),
+        case(
+            "quote never closed in the last column",
+            || Dataset::from_csv_reader(unclosed_last.as_bytes(), "f.csv", &last()),
+            &["line 2: a quote is opened", "never closed"],
+        ),
+        case(
+            "the same in a table",
+            || Table::from_csv_text(&unclosed_last),
+            &["line 2: a quote is opened", "never closed"],
         ),
         case("zeros", || Dataset::from_csv_reader(&[0u8; 100][..], "f.csv", &last()), &["f.csv"]),
     ]);

@@ -183,6 +183,7 @@ fn a_stream_that_cannot_be_used_says_why() {
         (csv("x,y\n1,0\n2,3\n", &one), "class \"3\" is not one of \"0\""),
         (csv("x,y\n1,a\n", &CsvOptions::new("y").values()), "\"a\" is not a number"),
         (csv("x,y\n", &classes), "no rows"),
+        (csv("x,y\n1,0\n2,\"1\n3,0\n", &classes), "line 3: a quote is opened in this row"),
         (DataStream::csv(mixed, &classes).unwrap_err().to_string(), "other columns than in"),
         (DataStream::csv("/no/such.csv", &classes).unwrap_err().to_string(), "/no/such.csv"),
         (stream.scaled(scaler).unwrap_err().to_string(), "expected 3, found 2"),

@@ -54,7 +54,17 @@ impl<R: Read> Records<R> {
         self.reader.get_mut().left = self.longest;
         let read = self.reader.read_record(&mut self.record.0);
         self.line = self.reader.position().line().saturating_sub(1);
+        if self.reader.get_ref().ended && !self.record.0.is_empty() {
+            return Err(self.never_closed());
+        }
         read.map_err(|error| self.error(error))
+    }
+
+    /// Every line has an end, and the record's did not end it: nothing but a quote can keep it open.
+    fn never_closed(&mut self) -> Error {
+        let lines: usize = self.record.0.iter().map(|field| field.matches('\n').count()).sum();
+        self.line = (self.line + 1).saturating_sub(lines as u64);
+        self.wrong("a quote is opened in this row and never closed")
     }
 
     /// Says that the current record is wrong.
@@ -86,13 +96,15 @@ struct LineFeeds<R> {
     inner: R,
     after_return: bool,
     line_open: bool,
+    /// Whether all was read.
+    ended: bool,
     /// Bytes that may still be read for the current record.
     left: u64,
 }
 
 impl<R> LineFeeds<R> {
     fn new(inner: R, left: u64) -> Self {
-        Self { inner, after_return: false, line_open: false, left }
+        Self { inner, after_return: false, line_open: false, ended: false, left }
     }
 }
 
@@ -111,6 +123,7 @@ impl<R: Read> Read for LineFeeds<R> {
             }
             if got == 0 {
                 if !std::mem::take(&mut self.line_open) {
+                    self.ended = true;
                     return Ok(0);
                 }
                 buffer[0] = b'\n';
@@ -162,6 +175,28 @@ mod tests {
     #[test]
     fn a_record_over_several_lines_counts_by_its_last() {
         assert_eq!(lines("a,y\n\"1\n\n\",2\n3,4\n"), [1, 4, 5]);
+    }
+
+    #[test]
+    fn a_quote_left_open_is_an_error_wherever_it_stands() {
+        for row in ["1,\"2", "\"1,2", "\"1\n\",\"2"] {
+            for rest in ["", "\n", "\n3,4", "\n3,4\n\n5,6\n"] {
+                let text = format!("a,b\n\n{row}{rest}");
+                let mut records = Records::new(text.as_bytes(), "test", b',');
+                assert!(records.advance().unwrap());
+                let error = records.advance().unwrap_err().to_string();
+                let expected = "test, line 3: a quote is opened in this row and never closed";
+                assert_eq!(error, expected, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_quote_may_end_the_file() {
+        for end in ["", "\n", "\r\n", "\n\n"] {
+            assert_eq!(lines(&format!("a,b\n1,\"2\"{end}")), [1, 2], "{end:?}");
+            assert_eq!(lines(&format!("a,b\n1,\"2\"\"\"{end}")), [1, 2], "{end:?}");
+        }
     }
 
     #[test]
