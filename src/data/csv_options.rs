@@ -88,7 +88,8 @@ impl CsvOptions {
         self
     }
 
-    /// Takes the target for classes, numbered in sorted order.
+    /// Takes the target for classes, numbered in sorted order. Where all are numbers, `9` and `9.0`
+    /// are one class, while `7` and the code `007` are two.
     pub fn classes(mut self) -> Self {
         self.kind = Some(TargetKind::Classes);
         self

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 
-use super::Targets;
 use super::csv::{is_missing, listed, number, shown};
+use super::{Targets, classes};
 
 /// The most distinct whole numbers that are taken for classes unless told.
 const GUESSED_CLASSES: usize = 20;
@@ -69,7 +69,7 @@ impl TargetColumn {
     fn guess(&self) -> Placed<TargetKind> {
         let is_number = |text: &str| number(text).is_ok();
         let Some((text, line)) = self.texts.iter().find(|(text, _)| !is_number(text)) else {
-            let whole = self.texts.iter().all(|(t, _)| number(t).is_ok_and(|v| v.fract() == 0.0));
+            let whole = self.texts.iter().all(|(text, _)| classes::is_whole(text));
             let few = self.texts.len() <= GUESSED_CLASSES;
             return Ok(if whole && few { TargetKind::Classes } else { TargetKind::Values });
         };
@@ -93,25 +93,10 @@ impl TargetColumn {
         Ok((Targets::Values(values), None))
     }
 
-    /// Numbers the classes in sorted order, numerically if all are numbers.
+    /// Numbers the classes in sorted order.
     fn classes(self) -> (Targets, Option<Vec<String>>) {
-        let parsed = |i: usize| self.texts[i].0.parse::<f64>().ok().filter(|v| v.is_finite());
-        let values: Option<Vec<f64>> = (0..self.texts.len()).map(parsed).collect();
-        let mut order: Vec<usize> = (0..self.texts.len()).collect();
-        match &values {
-            Some(values) => order.sort_by(|&a, &b| values[a].total_cmp(&values[b])),
-            None => order.sort_by(|&a, &b| self.texts[a].0.cmp(&self.texts[b].0)),
-        }
-        // `1` and `1.0` are one class.
-        let same = |a: usize, b: usize| values.as_ref().is_some_and(|v| v[a] == v[b]);
-        let mut names: Vec<String> = Vec::new();
-        let mut class_of = vec![0; order.len()];
-        for (position, &index) in order.iter().enumerate() {
-            if position == 0 || !same(order[position - 1], index) {
-                names.push(self.texts[index].0.clone());
-            }
-            class_of[index] = names.len() as u32 - 1;
-        }
+        let texts: Vec<&str> = self.texts.iter().map(|(text, _)| text.as_str()).collect();
+        let (names, class_of) = classes::numbered(&texts);
         let labels = self.entries.iter().map(|&index| class_of[index as usize]).collect();
         (Targets::Classes { labels, count: names.len() }, Some(names))
     }

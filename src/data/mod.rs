@@ -3,6 +3,7 @@
 mod balance;
 mod builtin;
 mod cells;
+mod classes;
 mod csv;
 mod csv_options;
 mod csv_records;
