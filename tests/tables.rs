@@ -134,6 +134,56 @@ fn the_task_is_guessed_and_can_be_said() {
     assert!(error.contains("line 2: column \"y\": \"b\" is not a number"), "{error}");
 }
 
+fn target(cells: impl IntoIterator<Item = String>) -> Table {
+    let rows = cells.into_iter().enumerate().map(|(row, cell)| format!("{row},{cell}\n"));
+    table(&("x,y\n".to_owned() + &rows.collect::<String>()))
+}
+
+#[test]
+fn a_slip_in_a_target_of_numbers_is_named() {
+    let price = |n: usize| if n == 41 { "4l.5".into() } else { format!("{n}.5") };
+    let prices = target((0..60).map(price));
+    let fit = |task| Preprocessor::new().target("y").task(task).fit(&prices);
+    let error = fit(Task::Guess).unwrap_err().to_string();
+    let expected = "line 43: column \"y\": \"4l.5\" is not a number, and most of the others are";
+    assert!(error.contains(expected) && error.contains("Task::Classification"), "{error}");
+    assert_eq!(fit(Task::Classification).unwrap().class_names().unwrap().len(), 60);
+    let rooms = target((0..60).map(|n| ["1", "2", "3+"][n % 3].to_owned()));
+    let fitted = Preprocessor::new().target("y").fit(&rooms).unwrap();
+    assert_eq!(fitted.class_names().unwrap(), ["1", "2", "3+"]);
+}
+
+#[test]
+fn whole_numbers_are_classes_however_they_are_written() {
+    let rows = target((0..10).map(|n| ["1.0", "0.0", "1"][n % 3].to_owned()));
+    let fitted = Preprocessor::new().target("y").fit(&rows).unwrap();
+    assert_eq!(fitted.class_names().unwrap(), ["0.0", "1"]);
+    let data = fitted.dataset(&rows).unwrap();
+    assert_eq!(data.labels().unwrap(), [1, 0, 1, 1, 0, 1, 1, 0, 1, 1]);
+}
+
+#[test]
+fn a_class_may_have_a_name_that_else_stands_for_nothing() {
+    let regions = target(["EU", "NA", "EU"].map(String::from));
+    let named = |names: [&str; 2]| Preprocessor::new().target("y").class_names(names);
+    let data = named(["NA", "EU"]).fit(&regions).unwrap().dataset(&regions).unwrap();
+    assert_eq!(data.labels().unwrap(), [1, 0, 1]);
+    let error = named(["AS", "EU"]).fit(&regions).unwrap_err().to_string();
+    assert!(error.contains("line 3: column \"y\"") && error.contains("\"NA\""), "{error}");
+}
+
+#[test]
+fn many_names_of_classes_are_in_one_order() {
+    let mut names: Vec<String> = (1..=30).rev().map(|n| n.to_string()).collect();
+    names.extend(["1a", "12b", "2c", "30d", "+", "9z"].map(String::from));
+    let cells = names.iter().enumerate();
+    let cells = cells.flat_map(|(i, name)| std::iter::repeat_n(name.clone(), 1 + i * 7 % 36));
+    let rows = target(cells);
+    let fitted = Preprocessor::new().target("y").task(Task::Classification).fit(&rows).unwrap();
+    names.sort_unstable();
+    assert_eq!(fitted.class_names().unwrap(), names);
+}
+
 #[test]
 fn what_does_not_fit_is_an_error_that_says_so() {
     let fit = |it: Preprocessor| it.fit(&table(HOUSES)).unwrap_err().to_string();

@@ -35,6 +35,12 @@ pub(super) fn numbered(texts: &[&str]) -> (Vec<String>, Vec<u32>) {
     (names, class_of)
 }
 
+/// The class of a text: that of this name, or else that of the same number.
+pub(super) fn position(names: &[String], text: &str) -> Option<usize> {
+    let exact = names.iter().position(|name| name == text);
+    exact.or_else(|| names.iter().position(|name| same_number(name, text)))
+}
+
 /// Whether two texts are spellings of one number, which codes and what f64 rounds are not known to be.
 fn same_number(a: &str, b: &str) -> bool {
     let number = |text| value(text).filter(|value| value.abs() < EXACT && !is_code(text));
@@ -81,5 +87,12 @@ mod tests {
     fn a_single_text_makes_all_of_them_text() {
         let (names, _) = numbered(&["10", "9", "1a", "9.0"]);
         assert_eq!(names, ["10", "1a", "9", "9.0"]);
+    }
+
+    #[test]
+    fn a_text_has_the_class_of_its_name_before_that_of_its_number() {
+        let names = ["7", "7.0", "007"].map(String::from);
+        let positions = ["7.0", "7.00", "007", "07"].map(|text| position(&names, text));
+        assert_eq!(positions, [Some(1), Some(0), Some(2), None]);
     }
 }

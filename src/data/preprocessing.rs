@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::classes;
 use super::csv::{is_missing, number};
 use super::dataset::Dataset;
 use super::preprocessor::{Unseen, unknown};
@@ -206,7 +207,7 @@ impl Preprocessing {
         let data = match &target.encoding {
             TargetEncoding::Classes { names } => {
                 let label = |(row, cell): (usize, &str)| {
-                    let label = names.iter().position(|name| name == cell);
+                    let label = classes::position(names, cell);
                     label.ok_or_else(|| wrong(row, unknown(cell, names)))
                 };
                 let labels = cells.map(label).collect::<Result<Vec<usize>>>()?;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cells::Cells;
+use super::classes;
 use super::csv::{is_missing, number, shown};
 use super::preprocessing::{Column, Encoding, Preprocessing, Target, TargetEncoding};
 use super::table::Table;
@@ -11,8 +12,9 @@ use crate::{Error, Result};
 /// What a model is to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
-    /// Classes where the target is text, two whole numbers, or up to 20 of them that come five times
-    /// on average; values otherwise.
+    /// Classes where the target is text, up to two whole numbers (`0.0` is one, too), or up to 20 of
+    /// them that come five times on average; values otherwise. A target of many numbers with a few
+    /// other texts in it is an error that names the first of these.
     #[default]
     Guess,
     /// One class out of several.
@@ -110,7 +112,8 @@ impl Preprocessor {
     }
 
     /// Takes the target for classes of these names, numbered in this order; needed where the rows to be
-    /// fitted may lack one, as when a rare class falls among the rows held out.
+    /// fitted may lack one, as when a rare class falls among the rows held out. A name may be one that
+    /// otherwise stands for a missing value, such as `NA`.
     pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.class_names = Some(owned(names));
         self
@@ -204,7 +207,7 @@ impl Preprocessor {
             }
             _ => {
                 if !self.categories.iter().any(|it| it == name) {
-                    refuse_slips(table, name, cells)?;
+                    refuse_slips(table, name, cells, "name the column in `categories`")?;
                 }
                 let mut values = by_frequency(known);
                 values.truncate(self.most_categories.unwrap_or(50));
@@ -216,42 +219,43 @@ impl Preprocessor {
     }
 
     fn fit_target(&self, table: &Table, name: &str) -> Result<Target> {
+        let encoding = match &self.class_names {
+            Some(names) => named_classes(table, name, names)?,
+            None => self.learned_target(table, name)?,
+        };
+        Ok(Target { name: name.to_owned(), encoding })
+    }
+
+    fn learned_target(&self, table: &Table, name: &str) -> Result<TargetEncoding> {
         let cells = table.cells(name)?;
         if let Some(row) = cells.iter().position(is_missing) {
             return Err(table.wrong(row, name, "the target is missing; leave the row out"));
         }
-        if let Some(names) = &self.class_names {
-            let encoding = named_classes(table, name, names)?;
-            return Ok(Target { name: name.to_owned(), encoding });
-        }
-        let mut classes = by_frequency(cells.iter());
-        let numbers = || cells.iter().map(number).collect::<Vec<_>>();
-        let whole = |cell: &String| cell.parse::<i64>().is_ok();
-        let often = classes.len() <= 2 || classes.len() * 5 <= table.rows();
-        let few = classes.len() <= MOST_GUESSED_CLASSES && often && classes.iter().all(whole);
+        let texts: HashSet<&str> = cells.iter().collect();
+        let (names, _) = classes::numbered(&texts.into_iter().collect::<Vec<_>>());
         let classification = match self.task {
-            Task::Guess => few || cells.iter().any(|cell| number(cell).is_err()),
+            Task::Guess if names.iter().all(|name| number(name).is_ok()) => {
+                let often = names.len() <= 2 || names.len() * 5 <= table.rows();
+                let few = names.len() <= MOST_GUESSED_CLASSES && often;
+                few && names.iter().all(|name| classes::is_whole(name))
+            }
+            Task::Guess => {
+                refuse_slips(table, name, cells, "choose `Task::Classification`")?;
+                true
+            }
             task => task == Task::Classification,
         };
-        let encoding = if classification {
-            classes.sort_by(|a, b| match (a.parse::<i64>(), b.parse::<i64>()) {
-                (Ok(a), Ok(b)) => a.cmp(&b),
-                _ => a.cmp(b),
-            });
-            TargetEncoding::Classes { names: classes }
-        } else {
-            let mut values = Vec::with_capacity(table.rows());
-            for (row, value) in numbers().into_iter().enumerate() {
-                let value = value.map_err(|problem| {
-                    let problem = format!("{problem}; regression needs numbers");
-                    table.wrong(row, name, &problem)
-                })?;
-                values.push(value);
-            }
-            let (mean, scale) = moments(&values);
-            TargetEncoding::Values { mean, scale }
+        if classification {
+            return Ok(TargetEncoding::Classes { names });
+        }
+        let value = |(row, cell): (usize, &str)| {
+            number(cell).map_err(|problem| {
+                table.wrong(row, name, &format!("{problem}; regression needs numbers"))
+            })
         };
-        Ok(Target { name: name.to_owned(), encoding })
+        let values = cells.iter().enumerate().map(value).collect::<Result<Vec<f32>>>()?;
+        let (mean, scale) = moments(&values);
+        Ok(TargetEncoding::Values { mean, scale })
     }
 }
 
@@ -262,15 +266,15 @@ fn named_classes(table: &Table, column: &str, names: &[String]) -> Result<Target
         return Err(Error::config("class_names", problem));
     }
     let cells = table.cells(column)?;
-    let known = |cell: &str| names.iter().any(|name| name == cell);
-    match cells.iter().enumerate().find(|(_, cell)| !known(cell)) {
+    match cells.iter().enumerate().find(|(_, cell)| classes::position(names, cell).is_none()) {
         Some((row, cell)) => Err(table.wrong(row, column, &unknown(cell, names))),
         None => Ok(TargetEncoding::Classes { names: names.to_vec() }),
     }
 }
 
-/// Refuses a column that is all but a few of its cells numbers, and of too many values for categories.
-fn refuse_slips(table: &Table, name: &str, cells: &Cells) -> Result<()> {
+/// Refuses a column that is all but a few of its cells numbers, and of too many values for categories;
+/// `meant` says what to do if it is meant so.
+fn refuse_slips(table: &Table, name: &str, cells: &Cells, meant: &str) -> Result<()> {
     let known = || cells.iter().enumerate().filter(|(_, cell)| !is_missing(cell));
     let numbers = known().filter(|(_, cell)| number(cell).is_ok());
     let distinct: HashSet<&str> = numbers.clone().map(|(_, cell)| cell).collect();
@@ -281,8 +285,7 @@ fn refuse_slips(table: &Table, name: &str, cells: &Cells) -> Result<()> {
     match known().find(|(_, cell)| number(cell).is_err()) {
         Some((row, cell)) => {
             let problem = format!(
-                "{} is not a number, and most of the others are: mend it, or name the column in \
-                 `categories`",
+                "{} is not a number, and most of the others are: mend it, or {meant}",
                 shown(cell)
             );
             Err(table.wrong(row, name, &problem))
