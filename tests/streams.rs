@@ -156,6 +156,17 @@ fn values_stream_as_classes_do() {
 }
 
 #[test]
+fn the_window_holds_64_mb_of_features_and_target_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = parts(folder.path(), &classes(30, 4, 3, 1), 1);
+    let shown = |options: CsvOptions| DataStream::csv(&*files, &options).unwrap().to_string();
+    let rows = (64 << 20) / (4 * 4);
+    assert!(shown(CsvOptions::new("y").classes()).ends_with(&format!("of {rows} rows")));
+    let rows = (64 << 20) / (4 * 5);
+    assert!(shown(CsvOptions::new("y").values()).ends_with(&format!("of {rows} rows")));
+}
+
+#[test]
 fn a_stream_that_cannot_be_used_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let data = classes(30, 2, 3, 1);

@@ -33,7 +33,7 @@ use super::targets::check_finite;
 use super::{CsvOptions, Scaler, TargetShape};
 use crate::{Error, Result};
 
-/// Bytes of features that a shuffling window holds unless told.
+/// Bytes of features and target values that a shuffling window holds unless told.
 const WINDOW_BYTES: usize = 64 << 20;
 /// Bytes of features that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -166,12 +166,12 @@ impl DataStream {
             let found = rows.map_or("more than can be counted".into(), |rows| rows.to_string());
             return Err(Error::shape("rows of the stream", "at least one", found));
         }
-        let window = (WINDOW_BYTES / (4 * facts.columns)).max(1);
+        let window = (WINDOW_BYTES / (4 * (facts.columns + facts.targets.values()))).max(1);
         Ok(Self { source: Arc::new(Source { files, format, facts }), window, scaler: None })
     }
 
-    /// Sets how many rows the shuffling window holds: as many as take 64 MB of features unless told.
-    /// Files whose rows are sorted need a large one.
+    /// Sets how many rows the shuffling window holds: as many as take 64 MB of features and target
+    /// values unless told. Files whose rows are sorted need a large one.
     pub fn window(mut self, rows: usize) -> Self {
         self.window = rows;
         self
