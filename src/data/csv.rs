@@ -67,11 +67,7 @@ pub(super) fn open<R: Read>(
     origin: &str,
     options: &CsvOptions,
 ) -> Result<(Layout, Records<R>)> {
-    if matches!(options.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
-        let problem = format!("is {:?}, which cannot delimit", options.delimiter as char);
-        return Err(Error::config("delimiter", problem));
-    }
-    let mut records = Records::new(reader, origin, options.delimiter);
+    let mut records = Records::new(reader, origin, options.delimiter)?;
     if !records.advance()? {
         return Err(parse(origin, None, "is empty".into()));
     }

@@ -41,12 +41,18 @@ pub(super) struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    pub fn new(reader: R, origin: &str, delimiter: u8) -> Self {
+    /// # Errors
+    /// If the delimiter cannot delimit.
+    pub fn new(reader: R, origin: &str, delimiter: u8) -> Result<Self> {
+        if matches!(delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
+            let problem = format!("is {:?}, which cannot delimit", delimiter as char);
+            return Err(Error::config("delimiter", problem));
+        }
         let reader = LineFeeds::new(reader, LONGEST_RECORD);
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).delimiter(delimiter);
         let (reader, record) = (builder.from_reader(reader), Record::default());
-        Self { reader, origin: origin.into(), record, line: 0, longest: LONGEST_RECORD }
+        Ok(Self { reader, origin: origin.into(), record, line: 0, longest: LONGEST_RECORD })
     }
 
     /// Reads the next record into `record`; false at the end.
@@ -155,7 +161,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> Vec<u64> {
-        let mut records = Records::new(text.as_bytes(), "test", b',');
+        let mut records = Records::new(text.as_bytes(), "test", b',').unwrap();
         let mut lines = Vec::new();
         while records.advance().unwrap() {
             lines.push(records.line);
@@ -182,7 +188,7 @@ mod tests {
         for row in ["1,\"2", "\"1,2", "\"1\n\",\"2"] {
             for rest in ["", "\n", "\n3,4", "\n3,4\n\n5,6\n"] {
                 let text = format!("a,b\n\n{row}{rest}");
-                let mut records = Records::new(text.as_bytes(), "test", b',');
+                let mut records = Records::new(text.as_bytes(), "test", b',').unwrap();
                 assert!(records.advance().unwrap());
                 let error = records.advance().unwrap_err().to_string();
                 let expected = "test, line 3: a quote is opened in this row and never closed";
@@ -211,7 +217,7 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_does_not_take_all_memory() {
         let endless = "a,b\n1,\"2\n".as_bytes().chain(io::repeat(b'x'));
-        let mut records = Records::new(endless, "endless.csv", b',');
+        let mut records = Records::new(endless, "endless.csv", b',').unwrap();
         records.longest = 1 << 20;
         assert!(records.advance().unwrap());
         let error = records.advance().unwrap_err().to_string();

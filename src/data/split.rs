@@ -28,7 +28,7 @@ impl Dataset {
     /// # Ok::<(), unisono::Error>(())
     /// ```
     pub fn split(&self, test_size: f64, seed: u64) -> Result<(Dataset, Dataset)> {
-        let test = test_rows(self.rows(), test_size)?;
+        let test = share_of(self.rows(), test_size, "test_size")?;
         let rows = permutation(self.rows(), seed);
         Ok((self.select(&rows[test..])?, self.select(&rows[..test])?))
     }
@@ -40,7 +40,7 @@ impl Dataset {
     /// As [`Dataset::split`]; also if the targets are values, a class that occurs has fewer than
     /// two rows, or a side has fewer rows than there are such classes.
     pub fn split_stratified(&self, test_size: f64, seed: u64) -> Result<(Dataset, Dataset)> {
-        let test = test_rows(self.rows(), test_size)?;
+        let test = share_of(self.rows(), test_size, "test_size")?;
         let classes = self.rows_by_class("split_stratified", 2, seed)?;
         for (side, rows) in [("test", test), ("train", self.rows() - test)] {
             if rows < classes.len() {
@@ -160,20 +160,20 @@ fn shuffled(mut rows: Vec<usize>, seed: u64, step: Step, part: u64) -> Vec<usize
     rows
 }
 
-/// The number of test rows, or why there is none.
-pub(super) fn test_rows(rows: usize, test_size: f64) -> Result<usize> {
-    if !(test_size > 0.0 && test_size < 1.0) {
-        let problem = format!("is {test_size}: it is the share of the test rows, between 0 and 1");
-        return Err(Error::config("test_size", problem));
+/// How many rows a share of them is, or why it is none or all; the caller calls the share `field`.
+pub(super) fn share_of(rows: usize, share: f64, field: &'static str) -> Result<usize> {
+    if !(share > 0.0 && share < 1.0) {
+        let problem = format!("is {share}: expected a share of the rows, between 0 and 1");
+        return Err(Error::config(field, problem));
     }
     // A share like 0.07 is stored a little too large or small: 100 * 0.07 must be 7, not 8.
-    let exact = rows as f64 * test_size;
+    let exact = rows as f64 * share;
     let whole = exact.round();
     let test = if (exact - whole).abs() <= 1e-12 * exact { whole } else { exact.ceil() } as usize;
     if test == 0 || test >= rows {
         let problem =
-            format!("is {test_size}: of {rows} rows it would leave none on one of the two sides");
-        return Err(Error::config("test_size", problem));
+            format!("is {share}: of {rows} rows it would leave none on one of the two sides");
+        return Err(Error::config(field, problem));
     }
     Ok(test)
 }
@@ -249,6 +249,7 @@ mod tests {
 
     #[test]
     fn test_rows_are_rounded_up_but_not_for_a_rounding_error() {
+        let test_rows = |rows, share| share_of(rows, share, "test_size");
         assert_eq!(test_rows(150, 0.2).unwrap(), 30);
         assert_eq!(test_rows(100, 0.07).unwrap(), 7);
         assert_eq!(test_rows(100, 0.29).unwrap(), 29);

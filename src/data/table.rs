@@ -11,7 +11,7 @@ use super::cells::Cells;
 use super::csv::{listed, number};
 use super::csv_records::Records;
 use super::permutation::permutation;
-use super::split::test_rows;
+use super::split::share_of;
 use crate::{Error, Result};
 
 /// Named columns of text cells. A [`Preprocessor`](super::Preprocessor) makes numbers of it.
@@ -50,9 +50,29 @@ impl Table {
     /// # Errors
     /// As [`from_csv`](Self::from_csv).
     pub fn from_csv_with(path: impl AsRef<Path>, delimiter: u8) -> Result<Self> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-        Self::read(file, &path.display().to_string(), delimiter)
+        Self::open(path.as_ref(), delimiter, None)
+    }
+
+    /// Reads a CSV file that has no header; its columns get these names, in order.
+    ///
+    /// # Errors
+    /// As [`from_csv`](Self::from_csv); also if there is not one name for each column.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use unisono::Table;
+    ///
+    /// let names = ["sepal length", "sepal width", "petal length", "petal width", "species"];
+    /// let iris = Table::from_csv_named("iris.data", b',', names)?;
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn from_csv_named<S: Into<String>>(
+        path: impl AsRef<Path>,
+        delimiter: u8,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let names = names.into_iter().map(Into::into).collect();
+        Self::open(path.as_ref(), delimiter, Some(names))
     }
 
     /// Reads CSV with a header from a text.
@@ -60,29 +80,51 @@ impl Table {
     /// # Errors
     /// As [`from_csv`](Self::from_csv).
     pub fn from_csv_text(text: &str) -> Result<Self> {
-        Self::read(text.as_bytes(), "CSV text", b',')
+        Self::read(text.as_bytes(), "CSV text", b',', None)
     }
 
-    fn read(reader: impl Read, origin: &str, delimiter: u8) -> Result<Self> {
-        let mut records = Records::new(reader, origin, delimiter);
+    fn open(path: &Path, delimiter: u8, names: Option<Vec<String>>) -> Result<Self> {
+        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        Self::read(file, &path.display().to_string(), delimiter, names)
+    }
+
+    /// Reads rows under the given names, or else under those of the first line.
+    fn read(
+        reader: impl Read,
+        origin: &str,
+        delimiter: u8,
+        names: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let mut records = Records::new(reader, origin, delimiter)?;
+        let header = names.is_none();
         if !records.advance()? {
-            return Err(records.wrong("expected a header with the columns' names, found nothing"));
+            let expected = if header { "a header with the columns' names" } else { "rows" };
+            return Err(records.wrong(format!("expected {expected}, found nothing")));
         }
-        let columns: Vec<String> = records.record.fields().map(str::to_owned).collect();
+        let first = records.record.fields();
+        let columns = names.unwrap_or_else(|| first.map(str::to_owned).collect());
         let mut seen = HashSet::new();
         if let Some(name) = columns.iter().find(|&name| !seen.insert(name)) {
             return Err(records.wrong(format!("two columns are called {name:?}: rename one")));
         }
-        let mut cells = vec![Cells::default(); columns.len()];
+        let (named, found) = (columns.len(), records.record.fields().count());
+        if named != found {
+            let problem = format!("expected as many cells as names, {named}, found {found}");
+            return Err(records.wrong(problem));
+        }
+        if header && !records.advance()? {
+            return Err(records.wrong("expected rows below the header, found none"));
+        }
+        let mut cells = vec![Cells::default(); named];
         let mut lines = vec![];
-        while records.advance()? {
+        loop {
             for (column, cell) in cells.iter_mut().zip(records.record.fields()) {
                 column.push(cell);
             }
             lines.push(records.line);
-        }
-        if lines.is_empty() {
-            return Err(records.wrong("expected rows below the header, found none"));
+            if !records.advance()? {
+                break;
+            }
         }
         Ok(Self { origin: origin.to_owned(), columns, cells, lines })
     }
@@ -148,7 +190,7 @@ impl Table {
     /// # Errors
     /// If the share is not between 0 and 1, or leaves no row on either side.
     pub fn split(&self, share: f64, seed: u64) -> Result<(Self, Self)> {
-        let taken = test_rows(self.rows(), share)?;
+        let taken = share_of(self.rows(), share, "share")?;
         let order = permutation(self.rows(), seed);
         let (second, first) = order.split_at(taken);
         Ok((self.select(first)?, self.select(second)?))
@@ -199,5 +241,36 @@ mod tests {
         assert_eq!(all, table.column("n").unwrap());
         assert!(table.split(0.0, 1).is_err() && table.split(1.0, 1).is_err());
         assert!(table.split(f64::NAN, 1).is_err());
+        assert!(table.split(1.5, 1).unwrap_err().to_string().contains("`share` is 1.5"));
+    }
+
+    #[test]
+    fn a_file_without_a_header_gets_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.data");
+        std::fs::write(&path, "1;a\n2;b\n").unwrap();
+        let table = Table::from_csv_named(&path, b';', ["n", "kind"]).unwrap();
+        assert_eq!(table.column("n").unwrap(), ["1", "2"]);
+        assert_eq!(table.column("kind").unwrap(), ["a", "b"]);
+        for (names, expected) in [
+            (&["n"][..], "line 1: expected as many cells as names, 1, found 2"),
+            (&["n", "n"], "two columns are called \"n\""),
+        ] {
+            let names = names.iter().copied();
+            let error = Table::from_csv_named(&path, b';', names).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        std::fs::write(&path, "").unwrap();
+        let error = Table::from_csv_named(&path, b';', ["n"]).unwrap_err().to_string();
+        assert!(error.ends_with("expected rows, found nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_that_cannot_delimit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        std::fs::write(&path, "a,b\n1,2\n").unwrap();
+        let error = Table::from_csv_with(&path, b'"').unwrap_err().to_string();
+        assert!(error.contains("`delimiter` is '\"', which cannot delimit"), "{error}");
     }
 }
