@@ -26,9 +26,9 @@ impl Dataset {
     /// Reads a CSV file, one row a line.
     ///
     /// # Errors
-    /// If the file cannot be read or is empty, a column is unknown or named twice, a line has more
-    /// or fewer fields than the first, a value is missing, or a feature is not a finite number. The
-    /// message names line and column.
+    /// If the file cannot be read or is empty, a column is unknown or named twice, the header is a
+    /// row of numbers, a line has more or fewer fields than the first, a value is missing, or a
+    /// feature is not a finite number. The message names line and column.
     ///
     /// # Examples
     /// ```no_run
@@ -72,7 +72,7 @@ pub(super) fn open<R: Read>(
         return Err(parse(origin, None, "is empty".into()));
     }
     let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
-    if options.header && !records.advance()? {
+    if options.has_header() && !records.advance()? {
         return Err(parse(origin, None, "has a header and no rows".into()));
     }
     Ok((layout, records))
@@ -89,13 +89,7 @@ pub(super) struct Layout {
 impl Layout {
     fn new(first: &Record, options: &CsvOptions) -> Unplaced<Self> {
         let names: Option<Vec<String>> =
-            options.header.then(|| first.fields().map(String::from).collect());
-        if let Some(names) = &names {
-            let mut seen = HashSet::new();
-            if let Some(name) = names.iter().find(|&name| !seen.insert(name)) {
-                return Err(format!("the header names {} twice", shown(name)));
-            }
-        }
+            options.has_header().then(|| first.fields().map(String::from).collect());
         let columns = first.fields().count();
         let find = |column: &CsvColumn| find(column, names.as_deref(), columns);
         let target = find(&options.target)?;
@@ -108,6 +102,17 @@ impl Layout {
         if features.is_empty() {
             let problem = "no columns are left for features; is the delimiter right?";
             return Err(format!("of {columns} columns, {problem}"));
+        }
+        if let Some(names) = &names {
+            if options.header.is_none() && is_row(names, &features) {
+                let problem = "the names of all features are numbers: choose .header(false) if this \
+                               line is a row, .header(true) if it is not";
+                return Err(problem.into());
+            }
+            let mut seen = HashSet::new();
+            if let Some(name) = names.iter().find(|&name| !seen.insert(name)) {
+                return Err(format!("the header names {} twice", shown(name)));
+            }
         }
         Ok(Self { names, target, features })
     }
@@ -153,6 +158,17 @@ impl Layout {
             None => format!("column {column} (from 0)"),
         }
     }
+}
+
+/// Whether what should be the features' names are the numbers of a row. Whole numbers that count the
+/// columns are names: a table whose columns have none gets them when it is saved.
+fn is_row(names: &[String], features: &[usize]) -> bool {
+    let counts = features.iter().map(|&column| names[column].parse().ok());
+    let counts = counts.collect::<Option<Vec<usize>>>();
+    let counting = counts.is_some_and(|counts| {
+        counts.is_sorted_by(|a, b| a < b) && counts.last() <= Some(&names.len())
+    });
+    !counting && features.iter().all(|&column| number(&names[column]).is_ok())
 }
 
 pub(super) fn find(
@@ -248,6 +264,35 @@ mod tests {
             data.unwrap(),
             Dataset::regression(array![[1.], [2.]], array![[0.5], [1.5]]).unwrap()
         );
+    }
+
+    #[test]
+    fn a_row_of_numbers_is_no_header_unless_told() {
+        let last = CsvOptions::default;
+        for row in ["5.1,3.5,1.4,0.2,setosa", "0,0,5,x", "3,1,2,x", "2,9,4,1", "1,7,x", "5,x"] {
+            let error = message(&format!("{row}\n{row}\n"), &last());
+            let expected = "test.csv, line 1: the names of all features are numbers";
+            assert!(error.starts_with(expected) && error.contains(".header(false)"), "{error}");
+        }
+        let wavelengths = "1100,1102.5,1\n0.3,0.4,7\n";
+        assert_eq!(read(wavelengths, &last().header(true)).unwrap().rows(), 1);
+        assert_eq!(read(wavelengths, &last().header(false)).unwrap().rows(), 2);
+    }
+
+    #[test]
+    fn numbers_that_count_the_columns_are_names() {
+        for (header, target) in [
+            ("0,1,2,y", "y"),
+            ("1,2,3,y", "y"),
+            ("y,0,1,2", "y"),
+            ("0,y,1,2", "y"),
+            ("0,1,2,3", "1"),
+            (",0,1,y", "y"),
+        ] {
+            let data = read(&format!("{header}\n0,0,0,0\n"), &CsvOptions::new(target)).unwrap();
+            let names: Vec<_> = header.split(',').filter(|&name| name != target).collect();
+            assert_eq!(data.feature_names().unwrap(), names);
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl From<usize> for CsvColumn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CsvOptions {
     pub(super) target: CsvColumn,
-    pub(super) header: bool,
+    pub(super) header: Option<bool>,
     pub(super) delimiter: u8,
     pub(super) kind: Option<TargetKind>,
     pub(super) class_names: Option<Vec<String>>,
@@ -68,7 +68,7 @@ impl CsvOptions {
     pub fn new(target: impl Into<CsvColumn>) -> Self {
         Self {
             target: target.into(),
-            header: true,
+            header: None,
             delimiter: b',',
             kind: None,
             class_names: None,
@@ -76,10 +76,16 @@ impl CsvOptions {
         }
     }
 
-    /// Says whether the first line names the columns.
+    /// Says whether the first line names the columns. Unless told it does, and is refused if all
+    /// features would be called by numbers, as where a row stands in its place; numbers that count
+    /// the columns, such as `0`, `1`, `2`, are taken for names.
     pub fn header(mut self, header: bool) -> Self {
-        self.header = header;
+        self.header = Some(header);
         self
+    }
+
+    pub(super) fn has_header(&self) -> bool {
+        self.header.unwrap_or(true)
     }
 
     /// Sets the byte between two fields, such as `b';'` or `b'\t'`.
