@@ -12,9 +12,11 @@ use super::csv_target::TargetColumn;
 use super::{CsvColumn, CsvOptions, Dataset};
 use crate::{Error, Result};
 
-/// What stands for a value that is not there; pandas reads the same, and UCI's files use `?`.
-const MISSING: [&str; 12] =
-    ["", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"];
+/// What stands for a value that is not there, beside NaN: pandas' list, and the `?` of UCI's files.
+const MISSING: [&str; 16] = [
+    "", "?", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None",
+    "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+];
 
 /// Characters of a field, and names of a list, that a message shows.
 const SHOWN: usize = 40;
@@ -194,7 +196,8 @@ pub(super) fn find(
 
 /// Whether a field says that its value is not there.
 pub(super) fn is_missing(text: &str) -> bool {
-    MISSING.contains(&text)
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    MISSING.contains(&text) || unsigned.eq_ignore_ascii_case("nan")
 }
 
 /// Reads a finite number, or says why it is none.
@@ -264,6 +267,20 @@ mod tests {
             data.unwrap(),
             Dataset::regression(array![[1.], [2.]], array![[0.5], [1.5]]).unwrap()
         );
+    }
+
+    #[test]
+    fn every_spelling_of_nan_is_missing() {
+        for text in
+            ["NaN", "nan", "NAN", "Nan", "-nan", "-NaN", "+nan", "1.#QNAN", "-1.#IND", "#NA"]
+        {
+            let error = number(text).unwrap_err();
+            assert!(error.contains("the value is missing"), "{error}");
+            assert!(is_missing(text));
+        }
+        for text in ["inf", "-", "nano", "0"] {
+            assert!(!is_missing(text), "{text}");
+        }
     }
 
     #[test]
