@@ -11,9 +11,10 @@ use super::chunk::Chunk;
 use super::parquet_column::{Cells, ColumnCells};
 use super::parquet_file::{Whole, caught, open_file, wrong};
 use super::{Facts, MOST_CLASSES, ReadRows};
-use crate::Result;
+use crate::data::csv::{self, Unplaced, is_missing, shown};
 use crate::data::preprocessor::unknown;
-use crate::data::{CsvColumn, TargetKind, TargetShape, csv};
+use crate::data::{CsvColumn, TargetKind, TargetShape, classes};
+use crate::{Error, Result};
 
 /// Rows of the target column that are looked through at once.
 const LOOKED_THROUGH: usize = 8192;
@@ -43,7 +44,8 @@ impl ParquetOptions {
         Self { target: target.into(), kind: None, class_names: None, ignored: vec![] }
     }
 
-    /// Takes the target for classes, numbered in sorted order.
+    /// Takes the target for classes, numbered in sorted order as [`CsvOptions`](crate::CsvOptions)
+    /// does it.
     pub fn classes(mut self) -> Self {
         self.kind = Some(TargetKind::Classes);
         self
@@ -133,8 +135,15 @@ impl Survey {
         let mut format = self.format.expect("a stream has at least one file");
         let mut class_names = None;
         if self.kind == Some(TargetKind::Classes) {
-            let names = given.unwrap_or_else(|| sorted(self.classes));
-            let labels = names.iter().zip(0..).map(|(name, label)| (name.clone(), label));
+            let texts: Vec<&str> = match &given {
+                Some(names) => names.iter().map(String::as_str).collect(),
+                None => self.classes.iter().map(String::as_str).collect(),
+            };
+            let (names, class_of) = match &given {
+                Some(names) => (names.clone(), (0..names.len() as u32).collect()),
+                None => classes::numbered(&texts),
+            };
+            let labels = texts.into_iter().map(str::to_owned).zip(class_of);
             format.labels = Some(labels.collect());
             class_names = Some(names);
         }
@@ -149,31 +158,15 @@ impl Survey {
     }
 }
 
-/// Sorted as numbers if all are.
-fn sorted(classes: BTreeSet<String>) -> Vec<String> {
-    let mut names: Vec<String> = classes.into_iter().collect();
-    let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
-    if let Some(numbers) = numbers {
-        let mut order: Vec<usize> = (0..names.len()).collect();
-        order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
-        names = order.into_iter().map(|index| std::mem::take(&mut names[index])).collect();
-    }
-    names
-}
-
 impl ParquetFormat {
-    fn new(
-        schema: &SchemaDescriptor,
-        options: &ParquetOptions,
-    ) -> std::result::Result<Self, String> {
+    fn new(schema: &SchemaDescriptor, options: &ParquetOptions) -> Unplaced<Self> {
         let names = names(schema);
         let find = |column: &CsvColumn| csv::find(column, Some(&names), names.len());
         if names.is_empty() {
             return Err("there are no columns".into());
         }
         let target = find(&options.target)?;
-        let ignored =
-            options.ignored.iter().map(find).collect::<std::result::Result<Vec<_>, _>>()?;
+        let ignored = options.ignored.iter().map(find).collect::<Unplaced<Vec<_>>>()?;
         if ignored.contains(&target) {
             return Err("the target column is to be ignored".into());
         }
@@ -219,21 +212,17 @@ impl ParquetFormat {
                 if cells.len() == 0 {
                     break;
                 }
-                row += cells.len();
                 for index in 0..cells.len() {
-                    cells.with_text(index, |text| match given {
-                        _ if classes.contains(text) => Ok(()),
-                        Some(names) if !names.iter().any(|name| name == text) => {
-                            let column = &self.names[self.target];
-                            let problem = format!("column {column:?}: {}", unknown(text, names));
-                            Err(wrong(path, problem))
-                        }
-                        _ => {
+                    let found = cells.with_text(index, |text| {
+                        if !classes.contains(text) {
+                            fits(text, given)?;
                             classes.insert(text.to_owned());
-                            Ok(())
                         }
-                    })?;
+                        Ok(())
+                    });
+                    found.map_err(|problem| self.wrong_target(path, row + index, &problem))?;
                 }
+                row += cells.len();
                 if classes.len() > MOST_CLASSES {
                     let problem = format!(
                         "column {:?} has more than {MOST_CLASSES} classes: choose .values() for \
@@ -245,6 +234,10 @@ impl ParquetFormat {
             }
         }
         Ok(())
+    }
+
+    fn wrong_target(&self, path: &Path, row: usize, problem: &str) -> Error {
+        wrong(path, format!("row {row}, column {:?}: {problem}", self.names[self.target]))
     }
 
     fn column(
@@ -280,6 +273,16 @@ impl ParquetFormat {
             row: 0,
             cells: Cells::default(),
         }))
+    }
+}
+
+/// Says why a text is no class, if it is none.
+fn fits(text: &str, given: Option<&[String]>) -> Unplaced<()> {
+    match given {
+        Some(names) if names.iter().any(|name| name == text) => Ok(()),
+        _ if is_missing(text) => Err(format!("{}: the target is missing", shown(text))),
+        Some(names) => Err(unknown(text, names)),
+        None => Ok(()),
     }
 }
 
@@ -356,12 +359,17 @@ impl ParquetRows {
             match &self.format.labels {
                 None => chunk.values.push(self.cells.number(row)),
                 Some(labels) => {
-                    let label = self.cells.with_text(row, |text| labels.get(text).copied());
-                    let label = label.ok_or_else(|| {
-                        let problem = format!("row {}: a new class", self.row + row);
-                        wrong(&self.path, problem)
-                    })?;
-                    chunk.labels.push(label);
+                    let label = self.cells.with_text(row, |text| {
+                        let problem = || match is_missing(text) {
+                            true => "the target is missing".to_owned(),
+                            false => format!("{} is a new class", shown(text)),
+                        };
+                        labels.get(text).copied().ok_or_else(problem)
+                    });
+                    let wrong = |problem: String| {
+                        self.format.wrong_target(&self.path, self.row + row, &problem)
+                    };
+                    chunk.labels.push(label.map_err(wrong)?);
                 }
             }
         }

@@ -9,6 +9,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use super::parquet_file::wrong;
 use crate::Result;
+use crate::data::csv::Unplaced;
 
 /// Some cells of a column: numbers or text.
 #[derive(Debug)]
@@ -48,14 +49,21 @@ impl Cells {
         }
     }
 
-    /// A cell as text.
-    pub fn with_text<T>(&self, index: usize, take: impl FnOnce(&str) -> T) -> T {
+    /// What `take` makes of a cell as text, or why it is none.
+    pub fn with_text<T>(
+        &self,
+        index: usize,
+        take: impl FnOnce(&str) -> Unplaced<T>,
+    ) -> Unplaced<T> {
         match self {
             Self::Bools(cells) => take(if cells[index] { "true" } else { "false" }),
             Self::Ints(cells) => take(&cells[index].to_string()),
             Self::Floats(cells) => take(&cells[index].to_string()),
             Self::Doubles(cells) => take(&cells[index].to_string()),
-            Self::Texts(cells) => take(&String::from_utf8_lossy(cells[index].data())),
+            Self::Texts(cells) => match std::str::from_utf8(cells[index].data()) {
+                Ok(text) => take(text),
+                Err(_) => Err("the text is not UTF-8".into()),
+            },
         }
     }
 }
