@@ -15,8 +15,9 @@ enum Step {
 
 impl Dataset {
     /// Splits the rows at random into (train, test); `test_size` is the share of the test rows,
-    /// of which there are `ceil(rows * test_size)`. The same seed gives the same split, and a seed
-    /// below 2^32 that of scikit-learn's `train_test_split` with this `random_state`.
+    /// of which there are `ceil(rows * test_size)` in f64: 8 of 100 by 0.07. The same seed gives the
+    /// same split, and a seed below 2^32 that of scikit-learn's `train_test_split` with this
+    /// `random_state`.
     ///
     /// # Errors
     /// If `test_size` is not between 0 and 1, or leaves no row to train on.
@@ -166,16 +167,14 @@ pub(super) fn share_of(rows: usize, share: f64, field: &'static str) -> Result<u
         let problem = format!("is {share}: expected a share of the rows, between 0 and 1");
         return Err(Error::config(field, problem));
     }
-    // A share like 0.07 is stored a little too large or small: 100 * 0.07 must be 7, not 8.
-    let exact = rows as f64 * share;
-    let whole = exact.round();
-    let test = if (exact - whole).abs() <= 1e-12 * exact { whole } else { exact.ceil() } as usize;
-    if test == 0 || test >= rows {
+    // As scikit-learn rounds: 100 * 0.07 is a little above 7 in f64, which makes 8.
+    let taken = (rows as f64 * share).ceil() as usize;
+    if taken == 0 || taken >= rows {
         let problem =
             format!("is {share}: of {rows} rows it would leave none on one of the two sides");
         return Err(Error::config(field, problem));
     }
-    Ok(test)
+    Ok(taken)
 }
 
 /// How many test rows each class gives: shares of `test` by its size, at least one and not all.
@@ -248,11 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn test_rows_are_rounded_up_but_not_for_a_rounding_error() {
+    fn test_rows_are_rounded_up_as_scikit_learn_rounds_them() {
         let test_rows = |rows, share| share_of(rows, share, "test_size");
         assert_eq!(test_rows(150, 0.2).unwrap(), 30);
-        assert_eq!(test_rows(100, 0.07).unwrap(), 7);
         assert_eq!(test_rows(100, 0.29).unwrap(), 29);
+        for (rows, share, test) in
+            [(100, 0.07, 8), (100, 0.14, 15), (100, 0.28, 29), (50, 0.14, 8), (25, 0.28, 8)]
+        {
+            assert_eq!(test_rows(rows, share).unwrap(), test, "{rows} * {share}");
+        }
         assert_eq!(test_rows(151, 0.2).unwrap(), 31);
         assert_eq!(test_rows(10, 1e-9).unwrap(), 1);
         assert!(test_rows(1, 0.2).is_err() && test_rows(4, 0.99).is_err());
