@@ -4,7 +4,7 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::targets::{self, Targets, check_finite, contiguous};
+use super::targets::{self, Targets, check_finite, contiguous, zeros};
 use crate::simd::{dispatch, largest};
 use crate::{Error, Result};
 
@@ -312,16 +312,6 @@ impl Dataset {
     pub(crate) fn needs_classes(&self, what: &str) -> Error {
         Error::Data(format!("{what}: the targets have to be classes, and these are values"))
     }
-}
-
-/// Makes a table of zeros, or says that it is too large.
-pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Array2<f32>> {
-    let too_large = || Error::Data(format!("{rows} x {columns} numbers do not fit into memory"));
-    let len = rows.checked_mul(columns).ok_or_else(too_large)?;
-    let mut data = Vec::new();
-    data.try_reserve_exact(len).map_err(|_| too_large())?;
-    data.resize(len, 0.0);
-    Array2::from_shape_vec((rows, columns), data).map_err(|_| too_large())
 }
 
 fn largest_of(features: &Array2<f32>) -> f32 {

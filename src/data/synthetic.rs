@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::Dataset;
-use super::dataset::zeros;
+use super::targets::zeros;
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
 

@@ -132,6 +132,16 @@ pub(crate) fn contiguous(array: Array2<f32>) -> Array2<f32> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
 
+/// Makes a table of zeros, or says that it is too large.
+pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Array2<f32>> {
+    let too_large = || Error::Data(format!("{rows} x {columns} numbers do not fit into memory"));
+    let len = rows.checked_mul(columns).ok_or_else(too_large)?;
+    let mut data = Vec::new();
+    data.try_reserve_exact(len).map_err(|_| too_large())?;
+    data.resize(len, 0.0);
+    Array2::from_shape_vec((rows, columns), data).map_err(|_| too_large())
+}
+
 /// Finds the first value that is NaN or infinite and names its place.
 pub(crate) fn check_finite(
     array: ArrayView2<'_, f32>,
