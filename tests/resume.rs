@@ -134,6 +134,71 @@ fn a_run_that_is_past_its_epochs_ends_at_once() {
     assert_eq!(history.epochs.len(), 2);
 }
 
+/// Epochs 20 and 40 of this run are not the best of it.
+fn overfitting() -> TrainConfig {
+    config(Adam::new(0.05)).early_stopping(EarlyStopping::new(100))
+}
+
+#[test]
+fn a_run_whose_best_epoch_was_restored_goes_on_from_its_last_one() {
+    let mut whole = model();
+    let whole_history = train_parallel(&mut whole, &data(), &overfitting().epochs(40)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).resume(true);
+    let run = |epochs| {
+        let mut model = model();
+        let config = overfitting().epochs(epochs).checkpoint(checkpoint.clone());
+        let history = train_parallel(&mut model, &data(), &config).unwrap();
+        (model.fingerprint(), history)
+    };
+    let (twenty, history) = run(20);
+    assert!(history.best().unwrap().epoch < 20, "the test needs an epoch 20 that is not the best");
+    assert_eq!(run(20).0, twenty, "a finished run keeps the best parameters");
+    let (forty, history) = run(40);
+    assert!(history.same_bits(&whole_history));
+    assert_eq!(forty, whole.fingerprint());
+}
+
+#[test]
+fn a_run_that_is_past_its_epochs_ends_with_the_best_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).every_steps(1).resume(true);
+    let (mut cut, data) = (model(), data());
+    let config = overfitting().epochs(40).checkpoint(checkpoint);
+    let mut trainer = Trainer::new(&mut cut, &data, &config).unwrap();
+    let mut best = (f64::INFINITY, 0);
+    for _ in 0..20 {
+        let val_loss = trainer.epoch().unwrap().val_loss.unwrap();
+        if val_loss < best.0 {
+            best = (val_loss, trainer.model().fingerprint());
+        }
+    }
+    trainer.step().unwrap();
+    assert_ne!(best.1, trainer.model().fingerprint());
+    drop(trainer);
+    let mut resumed = model();
+    train_parallel(&mut resumed, &data, &config.epochs(10)).unwrap();
+    assert_eq!(resumed.fingerprint(), best.1);
+}
+
+#[test]
+fn a_run_that_stopped_early_is_not_run_again_and_keeps_its_best_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).resume(true);
+    let config = config(Adam::new(0.05)).early_stopping(EarlyStopping::new(3)).epochs(100);
+    let run = || {
+        let mut model = model();
+        let config = config.clone().checkpoint(checkpoint.clone());
+        let history = train_parallel(&mut model, &data(), &config).unwrap();
+        (model.fingerprint(), history)
+    };
+    let (first, history) = run();
+    assert!(matches!(history.stopped, StopReason::EarlyStopping { .. }));
+    let (again, again_history) = run();
+    assert_eq!(again, first);
+    assert!(again_history.same_bits(&history));
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

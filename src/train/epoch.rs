@@ -58,7 +58,8 @@ impl EpochState {
 
 impl Trainer<'_> {
     /// Ends the epoch after its last step, or at an observer's or the program's word, and writes
-    /// checkpoints. What an interruption ends is saved as it stands, to be gone on with.
+    /// checkpoints. What an interruption ends is saved as it stands, to be gone on with. The best
+    /// parameters are restored behind the checkpoint: more epochs go on from the last ones.
     pub(super) fn after_step(&mut self, flow: Flow) -> Result<Option<EpochReport>> {
         if let Some(publisher) = &mut self.publisher {
             self.epoch.stop_clock();
@@ -80,6 +81,8 @@ impl Trainer<'_> {
         }
         if interrupted && self.stopped.is_none() {
             self.stopped = Some(StopReason::Interrupted);
+        }
+        if self.stopped.is_some() {
             self.restore_best();
         }
         if let Some(publisher) = &mut self.publisher {
@@ -126,9 +129,6 @@ impl Trainer<'_> {
         let verdict = self.verdict(&report);
         self.stopped = self.stopped.take().or(verdict);
         self.tell(&report)?;
-        if self.stopped.is_some() {
-            self.restore_best();
-        }
         Ok(report)
     }
 
@@ -174,7 +174,7 @@ impl Trainer<'_> {
     }
 
     /// Gives the model the parameters of its best epoch, if they were kept.
-    fn restore_best(&mut self) {
+    pub(super) fn restore_best(&mut self) {
         if !self.best.is_empty() {
             self.model.params.clone_from(&self.best);
             self.stepper.refresh(self.model);

@@ -59,6 +59,9 @@ impl Trainer<'_> {
         self.best = best;
         self.model.params = params;
         self.stepper.refresh(self.model);
+        if self.stopped.is_some() {
+            self.restore_best();
+        }
         tracing::info!(path = %path.display(), epoch = done, step, "training goes on");
         Ok(())
     }
