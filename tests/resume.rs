@@ -199,6 +199,36 @@ fn a_run_that_stopped_early_is_not_run_again_and_keeps_its_best_epoch() {
     assert!(again_history.same_bits(&history));
 }
 
+#[test]
+fn an_observers_word_at_the_step_of_an_interruption_ends_the_run() {
+    struct Both(Arc<AtomicBool>);
+    impl Observer for Both {
+        fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+            Ok(Flow::Continue)
+        }
+        fn step(&mut self, report: &StepReport) -> Result<Flow> {
+            let now = (report.epoch, report.step) == (20, 3);
+            self.0.store(now, Ordering::Relaxed);
+            Ok(if now { Flow::Stop } else { Flow::Continue })
+        }
+        fn wants_steps(&self) -> bool {
+            true
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).resume(true);
+    let config = overfitting().epochs(40).checkpoint(checkpoint);
+    let flag = Arc::new(AtomicBool::new(false));
+    let mut first = model();
+    let stopped = config.clone().interrupt(flag.clone()).observer(Both(flag));
+    let history = train_parallel(&mut first, &data(), &stopped).unwrap();
+    assert_eq!((history.stopped, history.epochs.len()), (StopReason::Observer, 20));
+    let mut resumed = model();
+    let resumed_history = train_parallel(&mut resumed, &data(), &config).unwrap();
+    assert!(resumed_history.same_bits(&history));
+    assert_eq!(resumed.fingerprint(), first.fingerprint());
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

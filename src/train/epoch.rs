@@ -65,18 +65,20 @@ impl Trainer<'_> {
             self.epoch.stop_clock();
             publisher.step(self.model, self.stepper.steps);
         }
-        let interrupted = self.interrupted();
         let whole = self.epoch.step == self.steps_per_epoch();
-        if !whole && !interrupted && flow == Flow::Continue {
+        let asked = flow == Flow::Stop;
+        let interrupted = self.interrupted();
+        if !whole && !asked && !interrupted {
             self.save_if_due(Moment::Step)?;
             return Ok(None);
         }
-        if interrupted && !whole {
+        let to_go_on = !whole && !asked;
+        if to_go_on {
             self.save_if_due(Moment::Epoch)?;
             self.stopped = Some(StopReason::Interrupted);
         }
         let report = self.end_epoch()?;
-        if whole || !interrupted {
+        if !to_go_on {
             self.save_if_due(Moment::Epoch)?;
         }
         if interrupted && self.stopped.is_none() {
