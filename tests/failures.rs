@@ -241,6 +241,51 @@ fn an_epoch_goes_on_behind_the_last_step_at_which_an_observer_failed() {
     }
 }
 
+/// A [`Bomb`] that goes off when the model is next used after a step.
+struct Trigger(Arc<AtomicUsize>, usize);
+
+impl Observer for Trigger {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn step(&mut self, report: &StepReport) -> Result<Flow> {
+        let now = (report.epoch, report.step) == (2, self.1);
+        self.0.store(usize::from(!now), Ordering::SeqCst);
+        Ok(Flow::Continue)
+    }
+
+    fn wants_steps(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_epoch_whose_validation_failed_ends_later() {
+    let data = values(130, 5, 2, 1);
+    let train = |explodes: bool| {
+        let fuse = Arc::new(AtomicUsize::new(1));
+        let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
+        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
+        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
+        let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
+        let step = if explodes { 5 } else { 6 };
+        let config = config.observer(Trigger(fuse.clone(), step));
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        let history = trainer.run().or_else(|error| {
+            assert!(explodes && matches!(error, Error::Panic { .. }), "{error}");
+            assert_eq!(trainer.history().epochs.len(), 1);
+            fuse.store(1, Ordering::SeqCst);
+            trainer.run()
+        });
+        (history.unwrap(), model.fingerprint())
+    };
+    let ((disturbed, bits), (whole, whole_bits)) = (train(true), train(false));
+    assert!(disturbed.same_bits(&whole));
+    assert_eq!(bits, whole_bits);
+}
+
 fn assert_finite(model: &Sequential) {
     for (name, values) in weights(model) {
         assert!(values.iter().all(|value| value.is_finite()), "{name} is not finite");

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::observer::Flow;
-use super::pool::most;
+use super::pool::{catch, most};
 use super::step::StepOutcome;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
@@ -73,16 +73,19 @@ impl Trainer<'_> {
             return Ok(None);
         }
         let to_go_on = !whole && !asked;
+        let reason = match asked {
+            true => Some(StopReason::Observer),
+            false => to_go_on.then_some(StopReason::Interrupted),
+        };
         if to_go_on {
             self.save_if_due(Moment::Epoch)?;
-            self.stopped = Some(StopReason::Interrupted);
         }
-        let report = self.end_epoch()?;
-        if !to_go_on {
-            self.save_if_due(Moment::Epoch)?;
-        }
-        if interrupted && self.stopped.is_none() {
-            self.stopped = Some(StopReason::Interrupted);
+        let report = self.end_epoch(reason)?;
+        // The epoch counts: what is left to do at its end is done, whatever fails of it.
+        let told = self.tell(&report);
+        let saved = if to_go_on { Ok(()) } else { self.save_if_due(Moment::Epoch) };
+        if interrupted {
+            self.stopped.get_or_insert(StopReason::Interrupted);
         }
         if self.stopped.is_some() {
             self.restore_best();
@@ -90,7 +93,7 @@ impl Trainer<'_> {
         if let Some(publisher) = &mut self.publisher {
             publisher.publish(self.model);
         }
-        Ok(Some(report))
+        told.and(saved).map(|()| Some(report))
     }
 
     /// Ends an epoch whose last step was made but of which an observer did not let it hear the end.
@@ -101,13 +104,13 @@ impl Trainer<'_> {
         }
     }
 
-    /// Validates, reports, decides whether to go on.
-    fn end_epoch(&mut self) -> Result<EpochReport> {
+    /// Validates, reports, decides whether to go on. Where validation fails, the epoch is as it was, and ends later.
+    fn end_epoch(&mut self, reason: Option<StopReason>) -> Result<EpochReport> {
         self.epoch.stop_clock();
+        let validation = self.validate()?;
         let next = EpochState { done: self.epoch.done + 1, ..EpochState::default() };
         let epoch = std::mem::replace(&mut self.epoch, next);
         let loss = epoch.loss / epoch.normalizer;
-        let validation = self.validate()?;
         let classes = self.config.loss.classifies();
         let report = EpochReport {
             epoch: self.epoch.done,
@@ -129,8 +132,7 @@ impl Trainer<'_> {
             "epoch done"
         );
         let verdict = self.verdict(&report);
-        self.stopped = self.stopped.take().or(verdict);
-        self.tell(&report)?;
+        self.stopped = reason.or(self.stopped).or(verdict);
         Ok(report)
     }
 
@@ -163,16 +165,22 @@ impl Trainer<'_> {
         (self.epoch.done >= self.config.epochs).then_some(StopReason::Epochs)
     }
 
+    /// Tells all observers, also after one of them has failed; returns the first error.
     fn tell(&mut self, report: &EpochReport) -> Result<()> {
+        let mut told = Ok(());
         for observer in &self.config.observers {
-            let mut observer = observer.lock();
-            observer.model(report.epoch, self.model)?;
-            let flow = observer.epoch(report, self.config.epochs)?;
-            if flow == Flow::Stop && self.stopped.is_none() {
-                self.stopped = Some(StopReason::Observer);
+            let hear = || {
+                let mut observer = observer.lock();
+                observer.model(report.epoch, self.model)?;
+                observer.epoch(report, self.config.epochs)
+            };
+            match catch(hear).flatten() {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Stop) => _ = self.stopped.get_or_insert(StopReason::Observer),
+                Err(error) => told = told.and(Err(error)),
             }
         }
-        Ok(())
+        told
     }
 
     /// Gives the model the parameters of its best epoch, if they were kept.

@@ -37,7 +37,7 @@ pub struct StepReport {
 }
 
 /// Watches a training run. An error or a panic of an observer ends the run with an error; after an error of one
-/// the others still hear of the steps that were made.
+/// the others still hear of the steps that were made, and of the epoch also after a panic.
 pub trait Observer: Send {
     /// Hears of each finished epoch, out of `epochs`.
     ///

@@ -292,11 +292,7 @@ impl<'a> Trainer<'a> {
             epoch: self.epoch.done + 1,
             step: self.epoch.step + 1,
         })?;
-        let flow = flow?;
-        if flow == Flow::Stop {
-            self.stopped = Some(StopReason::Observer);
-        }
-        Ok((self.report(self.outcomes.len() - 1), flow))
+        Ok((self.report(self.outcomes.len() - 1), flow?))
     }
 
     /// Makes a run of steps, as far as the batches are known.
