@@ -76,12 +76,13 @@ impl<'a> Feed<'a> {
                 Ok(Batches { data, rows, size })
             }
             DataSource::Stream(stream) => {
-                let reading = match self.reading.take() {
+                // A reader that fails is not put back: another one reads the batch again.
+                let mut reading = match self.reading.take() {
                     Some(reading) if reading.next == (epoch, step) => reading,
                     _ => Reading::start(stream, config, (epoch, step))?,
                 };
-                let reading = self.reading.insert(reading);
-                let data = reading.advance(stream, config)?;
+                let batch = reading.advance(stream, config)?;
+                let data = self.reading.insert(reading).batch.insert(batch);
                 let size = data.rows();
                 Ok(Batches { data, rows: &self.order[..size], size })
             }
@@ -102,7 +103,7 @@ impl Reading {
         Ok(Self { reader: BatchReader::start(stream, plan)?, next, batch: None })
     }
 
-    fn advance(&mut self, stream: &DataStream, config: &TrainConfig) -> Result<&Dataset> {
+    fn advance(&mut self, stream: &DataStream, config: &TrainConfig) -> Result<Dataset> {
         if let Some(batch) = self.batch.take() {
             self.reader.recycle(batch);
         }
@@ -114,7 +115,7 @@ impl Reading {
         let (epoch, step) = self.next;
         let steps = steps_per_epoch(stream.rows(), config);
         self.next = if step + 1 < steps { (epoch, step + 1) } else { (epoch + 1, 0) };
-        Ok(self.batch.insert(batch))
+        Ok(batch)
     }
 }
 
@@ -130,4 +131,58 @@ pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
         *slot = row as u32;
     }
     Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Activation, BinaryCrossEntropy, CsvOptions, Sequential, Trainer};
+
+    /// Two rows a step, of which the fourth's target may be anything.
+    fn write(path: &Path, fourth: &str) {
+        let rows = ["0.1,0", "0.2,1", "0.3,1", fourth, "0.5,1", "0.6,0", "0.7,1", "0.8,0"];
+        std::fs::write(path, format!("x,y\n{}\n", rows.join("\n"))).unwrap();
+    }
+
+    /// Makes an epoch of steps, of which one may fail until the file is mended; returns the parameters, and which step
+    /// failed how often.
+    fn trained(fourth: &str) -> (u64, Vec<(usize, String)>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        write(&path, "0.4,0.25");
+        let stream = DataStream::csv(&path, &CsvOptions::new("y").values()).unwrap();
+        write(&path, fourth);
+        let mut model = Sequential::builder(1).dense(1, Activation::Sigmoid).build(1).unwrap();
+        let config = TrainConfig::new(BinaryCrossEntropy::default(), crate::Adam::new(0.1));
+        let config = config.batch_size(2).shuffle(false);
+        let mut trainer = Trainer::new(&mut model, &stream, &config).unwrap();
+        let mut errors = vec![];
+        for step in 1..=4 {
+            while let Err(error) = trainer.step() {
+                assert!(errors.len() < 2, "{error} in a file that was mended");
+                errors.push((step, error.to_string()));
+                if errors.len() == 2 {
+                    write(&path, "0.4,0.25");
+                }
+            }
+        }
+        (model.fingerprint(), errors)
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_read_comes_again() {
+        let (whole, errors) = trained("0.4,0.25");
+        assert!(errors.is_empty());
+        // Eight rows are read at once, and fail at once where they cannot be.
+        for (fourth, step, problem) in [("0.4,7", 2, "a probability"), ("0.4,what", 1, "\"what\"")]
+        {
+            let (mended, errors) = trained(fourth);
+            let [(first, said), again] = &errors[..] else { panic!("{errors:?}") };
+            assert!(*first == step && said.contains(problem), "{errors:?}");
+            assert_eq!((*first, said), (again.0, &again.1));
+            assert_eq!(mended, whole, "{fourth}");
+        }
+    }
 }
