@@ -202,6 +202,20 @@ fn another_run_is_refused_and_the_field_named() {
 }
 
 #[test]
+fn a_run_that_is_refused_does_not_change_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).resume(true);
+    let config = config(Adam::default()).epochs(1).checkpoint(checkpoint);
+    let (mut model, data) = (model(), data());
+    train_parallel(&mut model, &data, &config).unwrap();
+    let before = (model.fingerprint(), model.trained_with().unwrap().clone());
+    let other = config.clone().batch_size(31);
+    assert!(Trainer::new(&mut model, &data, &other).is_err());
+    let after = (model.fingerprint(), model.trained_with().unwrap());
+    assert_eq!((after.0, format!("{:?}", after.1)), (before.0, format!("{:?}", before.1)));
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_an_error_and_the_model_keeps_its_training() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -142,7 +142,6 @@ impl<'a> Trainer<'a> {
         if !matches!(config.threads, Threads::Exactly(_)) {
             stepper.may_choose(model.flops_per_row() * batch);
         }
-        model.trained = Some(Box::new(Trained::new(config, model.names_after(data, goes_on))));
         let mut trainer = Self {
             stepper,
             pool,
@@ -163,6 +162,8 @@ impl<'a> Trainer<'a> {
             feed: Feed::new(data, batch),
         };
         trainer.resume()?;
+        let names = trainer.model.names_after(data, goes_on);
+        trainer.model.trained = Some(Box::new(Trained::new(config, names)));
         Ok(trainer)
     }
 
