@@ -72,7 +72,7 @@ impl Checkpoint {
         self
     }
 
-    /// Keeps so many of the newest, at least 1.
+    /// Keeps so many of the newest, at least 1. A damaged one that a run passed over as it began is not counted.
     pub fn keep(mut self, keep: usize) -> Self {
         self.keep = keep;
         self
@@ -154,7 +154,9 @@ impl Checkpoint {
         let path = self.folder.join(format!("step-{steps:012}{ENDING}"));
         files::write_whole(&path, bytes)?;
         tracing::debug!(path = %path.display(), bytes = bytes.len(), "checkpoint written");
-        for (_, old) in self.files()?.into_iter().skip(self.keep) {
+        // A newer one was passed over when this run began, for it is damaged: it counts for nothing.
+        let files = self.files()?.into_iter().filter(|(at, old)| *at <= steps && *old != path);
+        for (_, old) in files.skip(self.keep - 1) {
             fs::remove_file(&old).map_err(files::failed(&old))?;
         }
         Ok(())
@@ -365,5 +367,28 @@ impl Restored {
         };
         let [a, b, c, best] = PREFIXES.map(buffer);
         Ok(Self { state, params: buffer("")?, slots: [a?, b?, c?], best: best? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_newer_checkpoint_is_not_kept_instead_of_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path());
+        for steps in [80, 90, 100] {
+            checkpoint.write(steps, b"").unwrap();
+        }
+        let left = |checkpoint: &Checkpoint| -> Vec<u64> {
+            checkpoint.files().unwrap().into_iter().map(|(steps, _)| steps).collect()
+        };
+        // 100 is damaged, so that a run goes on from 90.
+        let checkpoint = checkpoint.keep(1);
+        checkpoint.write(92, b"").unwrap();
+        assert_eq!(left(&checkpoint), [100, 92]);
+        checkpoint.write(100, b"").unwrap();
+        assert_eq!(left(&checkpoint), [100]);
     }
 }
