@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use unisono::{
-    Activation, Adam, CrossEntropy, CsvOptions, DataStream, Dataset, OnlineTrainer, Schedule,
-    Sequential, Sgd, TrainConfig, Trainer, datasets,
+    Activation, Adam, CrossEntropy, CsvOptions, DataStream, Dataset, Error, MeanSquaredError,
+    OnlineTrainer, Schedule, Sequential, Sgd, TrainConfig, Trainer, datasets,
 };
 
 fn data() -> Dataset {
@@ -99,6 +99,21 @@ fn a_snapshot_stays_as_it_is_while_training_goes_on() {
     trainer.step().unwrap();
     let again = trainer.live(5).snapshot();
     assert_eq!(again.fingerprint(), trainer.model().fingerprint());
+}
+
+#[test]
+fn readers_see_the_last_good_step_of_a_run_that_fails() {
+    let data = datasets::synthetic_regression(64, 60, 2, 1).unwrap();
+    let builder = Sequential::builder(60).dense(12, Activation::Relu);
+    let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+    let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e4)).epochs(20).batch_size(16);
+    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let live = trainer.live(u64::MAX);
+    let untrained = live.snapshot().fingerprint();
+    let error = trainer.run().unwrap_err();
+    assert!(matches!(error, Error::NonFinite { epoch: 1, step: 2.., .. }), "{error}");
+    assert_ne!(trainer.model().fingerprint(), untrained);
+    assert_eq!(live.snapshot().fingerprint(), trainer.model().fingerprint());
 }
 
 #[test]

@@ -28,8 +28,8 @@ enum By {
 
 impl Trainer<'_> {
     /// Runs `f`, which makes so many steps: on the pool, if there is one and they are worth it, or after a pause here,
-    /// with the pool's help. Turns a panic into an error. Tells observers if the run ends by it; beyond that, every
-    /// epoch ends it again.
+    /// with the pool's help. Turns a panic into an error. Tells observers, and whoever watches the model, if the run
+    /// ends by it; beyond that, every epoch ends it again.
     pub(super) fn guarded<T: Send>(
         &mut self,
         steps: usize,
@@ -46,6 +46,9 @@ impl Trainer<'_> {
         self.epoch.stop_clock();
         self.stepper.ended = self.pool.is_some().then(Instant::now);
         let done = done.flatten();
+        if let (Err(_), Some(publisher)) = (&done, &mut self.publisher) {
+            publisher.publish(self.model);
+        }
         if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {
             let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
             return done.and_then(|done| told.map(|()| done));
