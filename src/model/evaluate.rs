@@ -40,7 +40,10 @@ impl Sums {
     fn score(&self, loss: &Loss) -> Score {
         let accuracy = self.correct as f64 / self.rows as f64;
         let accuracy = loss.classifies().then_some(accuracy);
-        Score { loss: self.loss / self.normalizer, accuracy }
+        let mean = self.loss / self.normalizer;
+        // CPUs differ in the sign of the NaN that they make.
+        let loss = if mean.is_nan() { f64::NAN } else { mean };
+        Score { loss, accuracy }
     }
 }
 
@@ -147,6 +150,20 @@ impl Sequential {
                 data.values().map_or(Ok(()), |values| loss.check_values(values))
             }
             DataSource::Stream(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_has_the_same_bits_everywhere() {
+        for nan in [f64::NAN, -f64::NAN] {
+            let sums = Sums { loss: nan, normalizer: 1.0, correct: 0, rows: 1 };
+            let loss = sums.score(&MeanSquaredError.into()).loss;
+            assert_eq!(loss.to_bits(), f64::NAN.to_bits());
         }
     }
 }

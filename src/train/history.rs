@@ -75,9 +75,11 @@ pub struct History {
 }
 
 impl EpochReport {
-    /// The loss by which epochs are compared: validation's where there is one.
+    /// The loss by which epochs are compared, validation's where there is one: NaN of one sign, for `total_cmp` puts
+    /// the other, which x86 makes, below all numbers.
     fn judged(&self) -> f64 {
-        self.val_loss.unwrap_or(self.loss)
+        let loss = self.val_loss.unwrap_or(self.loss);
+        if loss.is_nan() { f64::NAN } else { loss }
     }
 
     /// The names of an epoch's figures, as columns and fields.
@@ -115,7 +117,7 @@ impl EpochReport {
 
 impl History {
     /// The epoch with the lowest validation loss, or training loss where nothing was validated; of
-    /// equal ones the first. `None` without epochs.
+    /// equal ones the first, and a loss that is no number last. `None` without epochs.
     pub fn best(&self) -> Option<&EpochReport> {
         self.epochs.iter().min_by(|a, b| a.judged().total_cmp(&b.judged()))
     }
@@ -212,6 +214,17 @@ pub(super) mod tests {
         assert_eq!(history.best().unwrap().epoch, 9);
         assert_eq!(history.last().unwrap().epoch, 9);
         assert!(History { epochs: vec![], ..history }.best().is_none());
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_is_never_the_best() {
+        for nan in [f64::NAN, -f64::NAN] {
+            let mut history = example(9);
+            history.epochs[2].val_loss = Some(nan);
+            assert_eq!(history.best().unwrap().epoch, 6);
+            history.epochs.iter_mut().for_each(|report| report.val_loss = Some(nan));
+            assert_eq!(history.best().unwrap().epoch, 1);
+        }
     }
 
     #[test]
