@@ -66,13 +66,15 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A loss or a gradient is no longer a number. The model keeps its last good parameters.
+    /// A loss, a gradient, a learning rate or a parameter is no longer a number, or too large for an `f32`. The model
+    /// keeps its last good parameters, unless it is one of them: they are looked at when an epoch ends and before a
+    /// checkpoint is written.
     #[error(
-        "{what} is not finite in epoch {epoch}, step {step}: training stopped before it reached the \
-         parameters; lower the learning rate, clip the gradients or check the data's scale"
+        "{what} is not finite in epoch {epoch}, step {step}: lower the learning rate, clip the gradients or check the \
+         data's scale"
     )]
     NonFinite {
-        /// The loss or the gradient.
+        /// The loss, a gradient, the learning rate or a parameter.
         what: &'static str,
         /// Epoch, from 1.
         epoch: usize,

@@ -7,10 +7,10 @@ use super::pool::{catch, most};
 use super::step::StepOutcome;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
-use crate::Result;
 use crate::io::Moment;
 use crate::model::Score;
 use crate::optim::Verdict;
+use crate::{Error, Result};
 
 /// How far the current epoch has come.
 #[derive(Debug, Default)]
@@ -72,6 +72,7 @@ impl Trainer<'_> {
             self.save_if_due(Moment::Step)?;
             return Ok(None);
         }
+        self.check_params()?;
         let to_go_on = !whole && !asked;
         let reason = match asked {
             true => Some(StopReason::Observer),
@@ -134,6 +135,16 @@ impl Trainer<'_> {
         let verdict = self.verdict(&report);
         self.stopped = reason.or(self.stopped).or(verdict);
         Ok(report)
+    }
+
+    /// An update may overflow where neither loss nor gradient did, which is too much to look for at every step.
+    pub(super) fn check_params(&self) -> Result<()> {
+        // Without an early end the compiler makes vectors of it.
+        if self.model.params.iter().fold(true, |finite, value| finite & value.is_finite()) {
+            return Ok(());
+        }
+        let (epoch, step) = (self.epoch.done + 1, self.epoch.step);
+        Err(Error::NonFinite { what: "a parameter", epoch, step })
     }
 
     fn validate(&self) -> Result<Option<Score>> {

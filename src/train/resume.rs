@@ -72,7 +72,9 @@ impl Trainer<'_> {
         let Some(mut due) = self.due.take_if(|due| due.now(moment, steps)) else { return Ok(()) };
         self.epoch.stop_clock();
         let [a, b, c] = &self.stepper.slots;
-        let state = self.state();
+        // At the end of an epoch they have been checked.
+        let checked = if moment == Moment::Step { self.check_params() } else { Ok(()) };
+        let state = checked.and_then(|()| self.state());
         let written = state.and_then(|state| due.write(self.model, &state, [a, b, c], &self.best));
         self.due = Some(due);
         written

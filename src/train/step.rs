@@ -255,9 +255,7 @@ impl Stepper {
             self.reserve(input.rows.len(), input.data.targets().shape());
         }
         let mut outcome = self.forward_backward(model, input, timer);
-        if !outcome.loss.is_finite() {
-            return Err(NotFinite("the loss"));
-        }
+        input.check(outcome.loss)?;
         let in_memory = self.in_memory(input.clip) || !self.bounded(input.rows.len());
         outcome.squares = self.update(model, input, in_memory, timer)?;
         self.steps += 1;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Phase, Timer};
+use super::{NotFinite, Phase, Timer};
 use crate::data::Dataset;
 use crate::loss::Loss;
 use crate::optim::{Clip, Optimizer};
@@ -30,6 +30,15 @@ impl StepInput<'_> {
     pub fn normalizer(&self) -> f64 {
         let rows = self.rows.iter().map(|&row| row as usize);
         self.loss.normalizer(self.data.targets(), rows)
+    }
+
+    /// Refuses a step of this loss, before its gradient is looked at, or of this rate.
+    pub fn check(&self, loss: f64) -> Result<(), NotFinite> {
+        match loss.is_finite() {
+            false => Err(NotFinite("the loss")),
+            true if (self.lr as f32).is_finite() => Ok(()),
+            true => Err(NotFinite("the learning rate as an f32")),
+        }
     }
 }
 

@@ -130,9 +130,7 @@ impl Member {
         self.gradient(net, input, (normalizer, run.ahead), timer);
         let (correct, size) = self.exchange(meeting, index as u64 + 1, timer)?;
         let loss: f64 = self.losses.iter().sum();
-        if !loss.is_finite() {
-            return Err(NotFinite("the loss").into());
-        }
+        input.check(loss)?;
         let squares = (run.size == Size::Squares).then(|| {
             let of = |range: &Range<usize>| sum_of_squares(&self.grads[range.clone()]);
             net.units.iter().map(|unit| of(&unit.params)).sum()
