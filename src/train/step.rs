@@ -122,15 +122,6 @@ impl Stepper {
         let dense_only = units.iter().all(|unit| unit.is_dense());
         let params = model.params.len();
         let exact = !dense_only || params <= SMALL;
-        let slots = std::array::from_fn(|slot| {
-            let len = if slot < optimizer.slots() { params } else { 0 };
-            let mut state = Aligned::zeros(len);
-            let start = optimizer.initial(slot);
-            if start != 0.0 {
-                fill_unpadded(model, &mut state, start);
-            }
-            state
-        });
         let mut stepper = Self {
             transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
             pieces: Vec::with_capacity(units.last().map_or(0, |unit| unit.pieces.end)),
@@ -143,7 +134,7 @@ impl Stepper {
             most_rows: 0,
             plan,
             units,
-            slots,
+            slots: slots(model, optimizer),
             fork: Fork::new(workers),
             cutting: Cutting {
                 shards,
@@ -352,6 +343,19 @@ impl Stepper {
             size < f64::from(f32::MAX) / 2.0
         })
     }
+}
+
+/// The optimizer's state before the first step.
+fn slots(model: &Sequential, optimizer: &Optimizer) -> [Aligned; 3] {
+    std::array::from_fn(|slot| {
+        let len = if slot < optimizer.slots() { model.params.len() } else { 0 };
+        let mut state = Aligned::zeros(len);
+        let start = optimizer.initial(slot);
+        if start != 0.0 {
+            fill_unpadded(model, &mut state, start);
+        }
+        state
+    })
 }
 
 /// Sets the values of a state buffer but not its padding, which stays zero.
