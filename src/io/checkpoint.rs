@@ -24,8 +24,9 @@ const ENDING: &str = ".safetensors";
 ///
 /// A checkpoint holds parameters, optimizer state, position in the epoch, history, and the states of
 /// schedule and early stopping; random numbers are a function of seed, epoch and row. A run that was
-/// killed at any moment and resumed ends with the same bits as one that ran through. Each file is
-/// written beside its place, confirmed by the disk and then renamed.
+/// killed at any moment and resumed ends with the same bits as one that ran through, and so does one to
+/// which epochs are added: where early stopping restores the best parameters, they are held beside the
+/// last ones. Each file is written beside its place, confirmed by the disk and then renamed.
 ///
 /// # Examples
 /// ```

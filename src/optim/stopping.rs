@@ -20,7 +20,8 @@ pub struct EarlyStopping {
     pub patience: usize,
     /// By how much a loss has to be lower to count, from 0 up.
     pub min_delta: f64,
-    /// Whether the model gets back the parameters of its best epoch, however training ends.
+    /// Whether the model gets back the parameters of its best epoch, the last one that was an improvement, however
+    /// training ends but by an error.
     pub restore_best: bool,
 }
 
@@ -69,7 +70,7 @@ impl EarlyStopping {
 /// What early stopping remembers between epochs: plain numbers, to be kept in a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StoppingState {
-    /// The lowest loss so far.
+    /// The last loss that was an improvement.
     pub best: f64,
     /// Its epoch, from 1; 0 before the first.
     pub best_epoch: u64,

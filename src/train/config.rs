@@ -15,7 +15,9 @@ use crate::{Error, Result};
 
 /// How to train: loss, optimizer, and everything else with a default.
 ///
-/// `threads` changes the speed and nothing else; every other field changes the result.
+/// `threads` changes the speed and nothing else. Validation, checkpoints, the interrupt flag and observers change no
+/// step: they matter where early stopping or a schedule goes by the validation loss, where a checkpoint is gone on from,
+/// and where the flag or an observer ends training. Every other field changes the result.
 ///
 /// # Examples
 /// ```

@@ -39,7 +39,8 @@ pub enum StopReason {
     LossThreshold,
     /// The validation loss no longer improved.
     EarlyStopping {
-        /// The epoch of the lowest validation loss, from 1.
+        /// The last epoch whose validation loss counted as an improvement, from 1; 0 if none did. With a `min_delta`
+        /// it need not be the one of the lowest loss, which [`History::best`] finds.
         best_epoch: usize,
     },
     /// An observer asked for it.
@@ -117,7 +118,8 @@ impl EpochReport {
 
 impl History {
     /// The epoch with the lowest validation loss, or training loss where nothing was validated; of
-    /// equal ones the first, and a loss that is no number last. `None` without epochs.
+    /// equal ones the first, and a loss that is no number last. `None` without epochs. Where early stopping
+    /// has a `min_delta`, the parameters that it restores may be those of an earlier epoch.
     pub fn best(&self) -> Option<&EpochReport> {
         self.epochs.iter().min_by(|a, b| a.judged().total_cmp(&b.judged()))
     }

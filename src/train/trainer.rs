@@ -30,9 +30,11 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// If the data or the configuration do not fit the model; if a column or class that the model knows
-/// stands in another place, or the validation set names one otherwise; at the first loss or gradient
-/// that is not finite, or a panic in a layer or observer of yours. The model then keeps its last good
-/// parameters.
+/// stands in another place, or the validation set names one otherwise; if a stream cannot be read, or a
+/// checkpoint be read or written; at the first loss, gradient or learning rate that is not finite; after
+/// an error or a panic of an observer, or a panic in a layer of yours. The model then keeps its last good
+/// parameters. The parameters themselves are looked at as an epoch ends: one that an update has made
+/// infinite is an error then, and stays.
 ///
 /// # Examples
 /// ```
@@ -192,7 +194,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains to the end of the current epoch and returns its report. It goes on beyond the
-    /// configured number of epochs if asked to. After a pause one of up to 16 steps is begun as a [`step`](Self::step) is.
+    /// configured number of epochs if asked to, from the parameters that the model then has, which may be restored ones.
+    /// After a pause one of up to 16 steps is begun as a [`step`](Self::step) is.
     ///
     /// # Errors
     /// As [`train_parallel`].
@@ -220,7 +223,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// What happened so far.
+    /// What happened so far. While the run has not ended, the reason in it is [`StopReason::Epochs`] all the same;
+    /// [`stopped`](Self::stopped) tells.
     pub fn history(&self) -> History {
         History {
             epochs: self.reports.clone(),
