@@ -93,7 +93,7 @@ impl TrainConfig {
         }
     }
 
-    /// Stops after this many epochs.
+    /// Stops after this many epochs; with `usize::MAX` only when something else ends the run.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self

@@ -23,7 +23,7 @@ pub struct StepReport {
     pub step: usize,
     /// Steps of an epoch.
     pub steps: usize,
-    /// Epochs of the run, if nothing ends it before.
+    /// Epochs of the run, if nothing ends it before; `usize::MAX` where only something else will.
     pub epochs: usize,
     /// Rows of the batch.
     pub rows: usize,
@@ -39,7 +39,7 @@ pub struct StepReport {
 /// Watches a training run. An error or a panic of an observer ends the run with an error; after an error of one
 /// the others still hear of the steps that were made, and of the epoch also after a panic.
 pub trait Observer: Send {
-    /// Hears of each finished epoch, out of `epochs`.
+    /// Hears of each finished epoch, out of `epochs`, which is `usize::MAX` where only something else ends the run.
     ///
     /// # Errors
     /// What it returns ends the training; wrap your own in [`Error::Observer`](crate::Error).

@@ -23,7 +23,8 @@ const MOST_UNSEEN: usize = 1 << 16;
 ///
 /// Where standard error is no terminal there are plain lines instead: of epochs one every tenth of the
 /// run and the last, and with the same figures as the bar's one whenever nothing was printed for ten seconds. The
-/// time left of the run assumes that all its epochs are run, each as long as those so far.
+/// time left of the run assumes that all its epochs are run, each as long as those so far. A run of `usize::MAX`
+/// epochs has neither tenths nor a time left: there epochs and steps are printed after ten seconds' silence alone.
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
@@ -83,13 +84,13 @@ impl Progress {
         }
         self.printed = now;
         let StepReport { epoch, epochs, step, steps, .. } = report;
-        let figures = self.pace.figures(report, now);
-        Some(format!("epoch {epoch}/{epochs}  step {step}/{steps}  {figures}"))
+        let (epoch, figures) = (out_of(*epoch, *epochs), self.pace.figures(report, now));
+        Some(format!("epoch {epoch}  step {step}/{steps}  {figures}"))
     }
 
     /// What is to be printed of an epoch where there is no terminal.
     fn plain_epoch(&mut self, report: &EpochReport, epochs: usize, now: Instant) -> Option<String> {
-        let tenths = report.epoch * 10 / epochs.max(1);
+        let tenths = report.epoch.saturating_mul(10) / epochs.max(1);
         if tenths <= self.tenths && now.duration_since(self.printed) < SILENCE {
             self.unprinted = Some((*report, epochs));
             return None;
@@ -135,7 +136,7 @@ impl Observer for Progress {
         let figures = self.pace.figures(report, now);
         let bar = self.bar();
         bar.set_length(report.steps as u64);
-        bar.set_prefix(format!("{}/{}", report.epoch, report.epochs));
+        bar.set_prefix(out_of(report.epoch, report.epochs));
         bar.set_position(report.step as u64);
         bar.set_message(figures);
         Ok(Flow::Continue)
@@ -150,8 +151,16 @@ impl Observer for Progress {
     }
 }
 
+/// An epoch's number, out of how many unless they have no end.
+fn out_of(epoch: usize, epochs: usize) -> String {
+    match epochs {
+        usize::MAX => epoch.to_string(),
+        epochs => format!("{epoch}/{epochs}"),
+    }
+}
+
 fn line(report: &EpochReport, epochs: usize) -> String {
-    let mut line = format!("epoch {}/{epochs}  loss {:.4}", report.epoch, report.loss);
+    let mut line = format!("epoch {}  loss {:.4}", out_of(report.epoch, epochs), report.loss);
     for (name, value) in [
         ("accuracy", report.accuracy),
         ("val_loss", report.val_loss),
@@ -219,8 +228,8 @@ impl Pace {
             text.push_str(&format!("  {:#} left", left(of_epoch, step)));
         }
         let epochs_left = report.epochs.saturating_sub(report.epoch);
-        if epochs_left > 0 {
-            let of_run = of_epoch + epochs_left * report.steps;
+        if epochs_left > 0 && report.epochs < usize::MAX {
+            let of_run = epochs_left.saturating_mul(report.steps).saturating_add(of_epoch);
             text.push_str(&format!(" ({:#} of the run)", left(of_run, seconds / steps as f64)));
         }
         text
@@ -249,6 +258,35 @@ mod tests {
         pace.look(&step(3, 1), now);
         let later = now + Duration::from_secs(10);
         assert_eq!(pace.figures(&step(3, 591), later), "loss 0.5000  29 rows/s  0s left");
+    }
+
+    #[test]
+    fn a_run_without_end_has_no_time_left() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.look(&step(1, 1), start);
+        pace.run = Some((start, 99 * 32, 99));
+        let figures = |epochs| {
+            pace.figures(&StepReport { epochs, ..step(1, 100) }, start + Duration::from_secs(99))
+        };
+        assert_eq!(figures(usize::MAX), "loss 0.5000  32 rows/s  8m left");
+        assert!(figures(usize::MAX - 1).ends_with("8m left (32y of the run)"));
+    }
+
+    #[test]
+    fn a_run_without_end_is_shown_by_its_epochs_alone() {
+        let mut report = crate::train::history::tests::example(10).epochs[0];
+        let mut progress = Progress { terminal: true, ..Progress::new() };
+        progress.step(&StepReport { epochs: usize::MAX, ..step(7, 1) }).unwrap();
+        assert_eq!(progress.bar.as_ref().map(ProgressBar::prefix), Some("7".to_owned()));
+        let later = progress.printed + SILENCE;
+        assert_eq!(progress.plain_epoch(&report, usize::MAX, progress.printed), None);
+        let line = progress.plain_epoch(&report, usize::MAX, later).unwrap();
+        assert!(line.starts_with("epoch 1  loss "), "{line}");
+        let step = StepReport { epochs: usize::MAX, ..step(7, 1) };
+        let line = progress.plain_step(&step, later + SILENCE).unwrap();
+        assert!(line.starts_with("epoch 7  step 1/600  loss "), "{line}");
+        report.epoch = usize::MAX;
+        assert!(progress.plain_epoch(&report, 3, later).unwrap().starts_with("epoch 18"));
     }
 
     #[test]
