@@ -2,10 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::classes;
+use parking_lot::Mutex;
 use unisono::{
-    Activation, Adam, Checkpoint, CrossEntropy, EarlyStopping, EpochLog, Progress, Sequential,
-    StopReason, TrainConfig, train_parallel,
+    Activation, Adam, Checkpoint, CrossEntropy, EarlyStopping, EpochLog, EpochReport, Flow,
+    Observer, OnlineTrainer, Progress, Result, Sequential, StepReport, StopReason, TrainConfig,
+    train_parallel,
 };
 
 fn model() -> Sequential {
@@ -14,6 +18,49 @@ fn model() -> Sequential {
 
 fn config() -> TrainConfig {
     TrainConfig::new(CrossEntropy::default(), Adam::new(0.01)).batch_size(10)
+}
+
+/// Notes of how many epochs it was told, and how often of an end.
+#[derive(Default)]
+struct Notes {
+    epochs: Vec<(usize, usize)>,
+    of_steps: Vec<usize>,
+    ends: usize,
+}
+
+impl Observer for Notes {
+    fn epoch(&mut self, report: &EpochReport, epochs: usize) -> Result<Flow> {
+        self.epochs.push((report.epoch, epochs));
+        Ok(Flow::Continue)
+    }
+
+    fn step(&mut self, report: &StepReport) -> Result<Flow> {
+        self.of_steps.push(report.epochs);
+        Ok(Flow::Continue)
+    }
+
+    fn end(&mut self) {
+        self.ends += 1;
+    }
+
+    fn wants_steps(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn data_that_arrive_are_a_run_without_end() {
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    let config = config().epochs(3).shared_observer(notes.clone());
+    let mut model = model();
+    let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
+    for _ in 0..5 {
+        online.partial_fit(&classes(30, 6, 3, 1)).unwrap();
+    }
+    let heard = std::mem::take(&mut *notes.lock());
+    assert!(heard.epochs.into_iter().eq((1..=5).map(|set| (set, usize::MAX))));
+    assert_eq!(heard.of_steps, [usize::MAX; 15]);
+    assert_eq!(heard.ends, 0);
 }
 
 #[test]

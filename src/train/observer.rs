@@ -57,7 +57,8 @@ pub trait Observer: Send {
 
     /// Hears that the run has ended: its epochs are done, something stopped it, or it failed. Where
     /// training goes on from there all the same, every further epoch ends it again; a
-    /// [`Trainer`](crate::Trainer) that is dropped before tells nobody.
+    /// [`Trainer`](crate::Trainer) that is dropped before tells nobody, nor does an
+    /// [`OnlineTrainer`](crate::OnlineTrainer) behind its last set.
     fn end(&mut self) {}
 
     /// Sees the model after each finished epoch.

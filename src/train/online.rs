@@ -13,7 +13,8 @@ use crate::optim::ScheduleState;
 ///
 /// Each set is gone through once, in batches, shuffled where the configuration says so. Schedules
 /// count sets as epochs. What a run as a whole needs (validation, early stopping, checkpoints, number
-/// of epochs) has no part in it; observers hear of each set as of an epoch.
+/// of epochs) has no part in it. Observers hear of each set as of an epoch of `usize::MAX`, and of an
+/// end only where a set is not gone through to its last row.
 ///
 /// # Examples
 /// ```
@@ -62,6 +63,8 @@ impl<'a> OnlineTrainer<'a> {
     pub fn partial_fit<'d>(&mut self, data: impl Into<DataSource<'d>>) -> Result<EpochReport> {
         let mut trainer =
             Trainer::with_earlier(&mut self.stepper, self.model, data.into(), &self.config)?;
+        // Not before: the model remembers the configuration as it was given.
+        trainer.config.epochs = usize::MAX;
         trainer.publisher = self.publisher.take();
         trainer.epoch.done = self.sets;
         if let Some(schedule) = self.schedule.take() {

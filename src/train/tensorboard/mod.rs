@@ -48,6 +48,8 @@ pub struct TensorBoard {
     file: BufWriter<std::fs::File>,
     every: u64,
     histograms: bool,
+    /// Epoch, step and number of the last step that it heard of.
+    last: (usize, usize, u64),
 }
 
 impl TensorBoard {
@@ -74,7 +76,7 @@ impl TensorBoard {
             })
             .expect("a number is free");
         let file = BufWriter::new(file.map_err(failed)?);
-        let mut board = Self { path, file, every: 10, histograms: true };
+        let mut board = Self { path, file, every: 10, histograms: true, last: (0, 0, 0) };
         let version = Some("brain.Event:2".to_owned());
         board.write(&Event { wall_time: now(), file_version: version, ..Event::default() })?;
         board.flush()?;
@@ -91,6 +93,23 @@ impl TensorBoard {
     pub fn histograms(mut self, histograms: bool) -> Self {
         self.histograms = histograms;
         self
+    }
+
+    /// Counts a step over all epochs. They differ in length where data arrive in sets, so how long this one is says
+    /// where a run stands only at its beginning.
+    fn number(&mut self, report: &StepReport) -> u64 {
+        let StepReport { epoch, step, steps, .. } = *report;
+        let (last_epoch, last_step, last) = self.last;
+        let follows = match step {
+            // Of an epoch that fails in its first step nothing is heard.
+            1 => (1..epoch).contains(&last_epoch),
+            step => epoch == last_epoch && step == last_step.saturating_add(1),
+        };
+        let before = (epoch as u64).saturating_sub(1).saturating_mul(steps as u64);
+        let number =
+            if follows { last.saturating_add(1) } else { before.saturating_add(step as u64) };
+        self.last = (epoch, step, number);
+        number
     }
 
     fn scalars<const N: usize>(
@@ -145,7 +164,7 @@ impl Observer for TensorBoard {
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
-        let step = (report.epoch as u64 - 1) * report.steps as u64 + report.step as u64;
+        let step = self.number(report);
         if step.is_multiple_of(self.every.max(1)) {
             let figures = [
                 ("step/loss", Some(report.loss)),
@@ -240,6 +259,34 @@ mod tests {
         assert_eq!(histogram.bucket.iter().sum::<f64>(), 61.0);
         let same = super::histogram(&[2.0; 5]);
         assert_eq!((same.bucket, same.bucket_limit, same.sum), (vec![5.0], vec![2.0], 10.0));
+    }
+
+    #[test]
+    fn steps_are_counted_on_whatever_the_epochs_lengths() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut board = TensorBoard::new(folder.path()).unwrap();
+        let mut numbers = |epoch, first, steps| {
+            let (epochs, rows, loss, lr, gradient_norm) = (9, 32, 0.5, 0.1, None);
+            let mut number = |step| {
+                board.number(&StepReport {
+                    epoch,
+                    step,
+                    steps,
+                    epochs,
+                    rows,
+                    loss,
+                    lr,
+                    gradient_norm,
+                })
+            };
+            (number(first), (first + 1..=steps).map(number).last())
+        };
+        assert_eq!(numbers(1, 1, 100), (1, Some(100)));
+        assert_eq!(numbers(2, 1, 10), (101, Some(110)), "a smaller set");
+        assert_eq!(numbers(4, 1, 1), (111, None), "after one of which it heard nothing");
+        assert_eq!(numbers(1, 1, 20), (1, Some(20)), "another run");
+        assert_eq!(numbers(3, 5, 20), (45, Some(60)), "a run that goes on in its third epoch");
+        assert_eq!(numbers(0, 0, 20).0, 0, "no such step");
     }
 
     #[test]
