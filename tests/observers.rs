@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::classes;
 use parking_lot::Mutex;
@@ -83,4 +85,72 @@ fn epochs_without_end_are_run_until_something_stops_them() {
     assert_eq!(train().fingerprint(), trained.fingerprint(), "there is nothing to go on with");
     let loaded = Sequential::from_bytes(&trained.to_bytes().unwrap()).unwrap();
     assert_eq!(loaded.fingerprint(), trained.fingerprint());
+}
+
+/// Raises a flag after so many steps, once.
+struct Interrupts(usize, Arc<AtomicBool>);
+
+impl Observer for Interrupts {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn step(&mut self, _: &StepReport) -> Result<Flow> {
+        self.0 = self.0.wrapping_sub(1);
+        self.1.store(self.0 == 0, Ordering::Relaxed);
+        Ok(Flow::Continue)
+    }
+
+    fn wants_steps(&self) -> bool {
+        true
+    }
+}
+
+/// The epochs whose lines a log holds.
+fn logged(path: &Path) -> Vec<usize> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
+}
+
+/// A run of three epochs of ten steps that logs, is interrupted and goes on: as a program does that is started again,
+/// or within one, with the observers that it has.
+#[test]
+fn a_run_that_goes_on_logs_each_epoch_once() {
+    for (steps, same) in [(4, false), (4, true), (14, false), (14, true), (20, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        // A run before leaves lines that are not this one's.
+        let before = config().epochs(2).observer(EpochLog::csv(&path).unwrap());
+        train_parallel(&mut model(), &classes(100, 6, 3, 1), &before).unwrap();
+        let flag = Arc::new(AtomicBool::new(false));
+        let config = |steps| {
+            config()
+                .epochs(3)
+                .checkpoint(Checkpoint::new(folder.path().join("run")).resume(true))
+                .interrupt(flag.clone())
+                .observer(Interrupts(steps, flag.clone()))
+                .observer(EpochLog::csv(&path).unwrap())
+        };
+        let train = |config: &TrainConfig| {
+            flag.store(false, Ordering::Relaxed);
+            train_parallel(&mut model(), &classes(100, 6, 3, 1), config).unwrap().stopped
+        };
+        let first = config(steps);
+        assert_eq!(train(&first), StopReason::Interrupted);
+        assert!(logged(&path).len() > 2, "what was interrupted has a line");
+        let second = if same { first } else { config(usize::MAX) };
+        assert_eq!(train(&second), StopReason::Epochs);
+        assert_eq!(logged(&path), [1, 2, 1, 2, 3], "{steps} steps, the same observers: {same}");
+    }
+}
+
+#[test]
+fn new_runs_that_share_a_log_stand_behind_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    let config = config().epochs(1).observer(EpochLog::csv(&path).unwrap());
+    for _ in 0..3 {
+        train_parallel(&mut model(), &classes(100, 6, 3, 1), &config).unwrap();
+    }
+    assert_eq!(logged(&path), [1, 1, 1]);
 }

@@ -13,7 +13,8 @@ use crate::{Error, Result};
 ///
 /// A file that is there is written on at its end, below a last line that lacks its newline. A run that
 /// goes on from a checkpoint finds there what it wrote before: of the epochs that it runs again the
-/// lines are replaced, so that each epoch has one, and so is a line that was cut off.
+/// lines are replaced, so that each epoch has one, and so is a line that was cut off. A run that was
+/// killed before its first checkpoint begins anew, behind the lines that it wrote.
 ///
 /// # Examples
 /// ```
@@ -37,7 +38,10 @@ pub struct EpochLog {
     path: PathBuf,
     file: File,
     format: Format,
+    /// Whether a line was written, and the last one whole.
     begun: bool,
+    /// The epoch with which a run was said to go on.
+    resumed: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,18 +51,19 @@ enum Format {
 }
 
 impl Format {
-    /// How many bytes of a log stay when a run goes on with `epoch`: not a line that was cut off, nor
-    /// those of epochs that are run again.
+    /// How many bytes of a log stay when its last run goes on with `epoch`: not a line that was cut off,
+    /// nor those of epochs that are run again.
     fn kept(self, text: &[u8], epoch: usize) -> usize {
         let line_start =
             |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let mut end = line_start(text);
+        let (mut end, mut later) = (line_start(text), usize::MAX);
         while end > 0 {
             let start = line_start(&text[..end - 1]);
-            if self.epoch(&text[start..end]).is_none_or(|logged| logged < epoch) {
-                break;
+            // Epochs that do not go up are those of two runs.
+            match self.epoch(&text[start..end]) {
+                Some(logged) if logged >= epoch && logged < later => (end, later) = (start, logged),
+                _ => break,
             }
-            end = start;
         }
         end
     }
@@ -96,18 +101,18 @@ impl EpochLog {
     fn open(path: &Path, format: Format) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file, format, begun: false })
+        Ok(Self { path: path.to_owned(), file, format, begun: false, resumed: None })
     }
 
-    /// Makes the file end where the line of the run's first epoch belongs, and begins CSV with its
-    /// header.
-    fn begin(&mut self, epoch: usize) -> Result<()> {
+    /// Makes the file end where the line of an epoch belongs, behind all lines or among those of the run
+    /// that goes on with it, and begins CSV with its header.
+    fn begin(&mut self, epoch: usize, goes_on: bool) -> Result<()> {
         let regular = self.file.metadata().map_err(|error| self.failed(error))?.is_file();
         // A pipe or a terminal cannot be read back.
         let text = if regular { std::fs::read(&self.path) } else { Ok(vec![]) };
         let text = text.map_err(|error| self.failed(error))?;
         let mut end = text.len();
-        if epoch > 1 {
+        if goes_on {
             end = self.format.kept(&text, epoch);
         } else if text.last().is_some_and(|&byte| byte != b'\n') {
             self.line("")?;
@@ -135,15 +140,23 @@ impl EpochLog {
 
 impl Observer for EpochLog {
     fn epoch(&mut self, report: &EpochReport, _: usize) -> Result<Flow> {
-        if !std::mem::replace(&mut self.begun, true) {
-            self.begin(report.epoch)?;
+        let resumed = self.resumed.take() == Some(report.epoch);
+        let begun = std::mem::take(&mut self.begun);
+        if resumed || !begun {
+            // A run that is heard of from a later epoch on is one that goes on.
+            self.begin(report.epoch, resumed || report.epoch > 1)?;
         }
         let text = match self.format {
             Format::Csv => report.record().join(","),
             Format::JsonLines => json(report),
         };
         self.line(&text)?;
+        self.begun = true;
         Ok(Flow::Continue)
+    }
+
+    fn resume(&mut self, epoch: usize) {
+        self.resumed = Some(epoch);
     }
 }
 
@@ -216,6 +229,67 @@ mod tests {
             // Another run stands behind the first.
             assert_eq!(write(1..=2).lines().count(), lines + 2);
         }
+    }
+
+    #[test]
+    fn lines_of_a_run_before_stay_when_the_first_epoch_is_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for (open, name) in FORMATS.into_iter().zip(["log.csv", "log"]) {
+            let path = folder.path().join(name);
+            let write = |resumed: Option<usize>, epochs: std::ops::RangeInclusive<usize>| {
+                let mut log = open(&path).unwrap();
+                if let Some(epoch) = resumed {
+                    log.resume(epoch);
+                }
+                for epoch in epochs {
+                    log.epoch(&report(epoch), 9).unwrap();
+                }
+                std::fs::read_to_string(&path).unwrap()
+            };
+            let before = write(None, 1..=5);
+            let both = write(None, 1..=2);
+            assert_eq!(write(Some(1), 1..=2), both);
+            assert_eq!(write(Some(2), 2..=2), both);
+            assert!(both.starts_with(&before) && both.len() > before.len());
+            std::fs::write(&path, &before).unwrap();
+            assert_eq!(write(Some(1), 1..=5), before, "there is no other run");
+        }
+    }
+
+    #[test]
+    fn runs_side_by_side_that_share_a_log_cost_each_other_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = EpochLog::json_lines(&path).unwrap();
+        let epochs = [1, 2, 1, 3, 2, 3];
+        for epoch in epochs {
+            log.epoch(&report(epoch), 3).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let logged = text.lines().map(|line| Format::JsonLines.epoch(line.as_bytes()).unwrap());
+        assert!(logged.eq(epochs));
+    }
+
+    #[test]
+    fn a_line_that_could_not_be_written_whole_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let mut log = EpochLog::csv(&path).unwrap();
+        log.epoch(&report(1), 9).unwrap();
+        // A file that is open for reading takes nothing, as a full disk.
+        let writes = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        log.epoch(&report(2), 9).unwrap_err();
+        log.file = writes;
+        log.file.write_all(b"2,0.3").unwrap();
+        log.resume(2);
+        log.epoch(&report(2), 9).unwrap();
+        let other = folder.path().join("other.csv");
+        let mut whole = EpochLog::csv(&other).unwrap();
+        for epoch in 1..=2 {
+            whole.epoch(&report(epoch), 9).unwrap();
+        }
+        let text = |path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(text(&path), text(&other));
     }
 
     #[test]

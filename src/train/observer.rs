@@ -55,6 +55,12 @@ pub trait Observer: Send {
         Ok(Flow::Continue)
     }
 
+    /// Hears that a run goes on from a checkpoint, and with which epoch: the next one of which it hears the end. Some
+    /// of its steps may be done, and it and later ones may have been told of before the run was cut off.
+    fn resume(&mut self, epoch: usize) {
+        let _ = epoch;
+    }
+
     /// Hears that the run has ended: its epochs are done, something stopped it, or it failed. Where
     /// training goes on from there all the same, every further epoch ends it again; a
     /// [`Trainer`](crate::Trainer) that is dropped before tells nobody, nor does an

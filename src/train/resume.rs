@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::epoch::EpochState;
+use super::pool::catch;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
 use crate::io::{Exact, Moment, Restored, RunState, SavedReport, SavedStop, Spec};
@@ -16,6 +17,8 @@ impl Trainer<'_> {
         let Some(checkpoint) = &self.config.checkpoint else { return Ok(()) };
         if let Some((path, restored)) = checkpoint.open(self.model)? {
             self.restore(&path, restored)?;
+            let epoch = self.epoch.done.saturating_add(1);
+            catch(|| self.config.observers.iter().for_each(|it| it.lock().resume(epoch)))?;
         }
         Ok(())
     }
