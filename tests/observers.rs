@@ -5,13 +5,15 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use common::classes;
 use parking_lot::Mutex;
 use unisono::{
-    Activation, Adam, Checkpoint, CrossEntropy, EarlyStopping, EpochLog, EpochReport, Flow,
-    Observer, OnlineTrainer, Progress, Result, Sequential, StepReport, StopReason, TrainConfig,
-    train_parallel,
+    Activation, Adam, Checkpoint, CrossEntropy, Dataset, EarlyStopping, EpochLog, EpochReport,
+    Flow, Observer, OnlineTrainer, Progress, Result, Sequential, StepReport, StopReason,
+    TrainConfig, train_parallel,
 };
 
 fn model() -> Sequential {
@@ -153,4 +155,48 @@ fn new_runs_that_share_a_log_stand_behind_each_other() {
         train_parallel(&mut model(), &classes(100, 6, 3, 1), &config).unwrap();
     }
     assert_eq!(logged(&path), [1, 1, 1]);
+}
+
+/// Evaluates every model that it sees, and keeps the best loss.
+struct Best {
+    test: Dataset,
+    loss: f64,
+}
+
+impl Observer for Best {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn model(&mut self, _: usize, model: &Sequential) -> Result<()> {
+        self.loss = self.loss.min(model.evaluate(&self.test)?.loss);
+        Ok(())
+    }
+}
+
+/// A worker that waited for others to evaluate with it would take up another training, and wait for the observer that
+/// it holds itself.
+#[test]
+fn trainings_in_a_pool_share_an_observer_that_evaluates() {
+    let best = Best { test: classes(2000, 64, 3, 2), loss: f64::INFINITY };
+    let best = Arc::new(Mutex::new(best));
+    let data = Arc::new(classes(40, 64, 3, 1));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let (sender, ended) = mpsc::channel();
+    for seed in 0..10 {
+        let (best, data, sender) = (best.clone(), data.clone(), sender.clone());
+        pool.spawn(move || {
+            let builder = Sequential::builder(64).dense(64, Activation::Relu);
+            let mut model = builder.dense(3, Activation::Softmax).build(seed).unwrap();
+            let config = config().epochs(2).threads(1).shared_observer(best);
+            train_parallel(&mut model, &*data, &config).unwrap();
+            sender.send(()).unwrap();
+        });
+        // Other work, after which a worker looks out for more while one evaluates.
+        pool.spawn(|| std::thread::sleep(Duration::from_millis(5)));
+    }
+    for _ in 0..10 {
+        ended.recv_timeout(Duration::from_secs(60)).expect("every training ends");
+    }
+    assert!(best.lock().loss.is_finite());
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::train::pool::{cores, pool};
-use crate::train::{Block, Helpers, catch};
+use crate::train::{Block, Helpers, catch, must_not_wait};
 
 /// Most rows of a chunk, a multiple of 6 and of 12. Sums over a set of rows go by chunks of as many.
 pub(super) const CHUNK: usize = 192;
@@ -39,8 +39,8 @@ pub(super) struct Workers {
 }
 
 /// Calls `run` with each chunk and with room that is a worker's own: in the pool that the caller is in and does not
-/// leave, else on the caller's thread and on a pool's workers, which join in as they wake up. A panic in a user's layer
-/// comes back as an error.
+/// leave, else on the caller's thread and on a pool's workers, which join in as they wake up. For an observer in a pool
+/// of the user's it is all done on the caller's thread. A panic in a user's layer comes back as an error.
 pub(super) fn each_chunk<I>(
     chunks: I,
     workers: Workers,
@@ -50,7 +50,7 @@ where
     I: DoubleEndedIterator + ExactSizeIterator + Send,
     I::Item: Send,
 {
-    if workers.count.min(chunks.len()) < 2 {
+    if workers.count.min(chunks.len()) < 2 || must_not_wait() {
         let mut block = Block::default();
         return catch(|| chunks.for_each(|chunk| run(&mut block, chunk)));
     }

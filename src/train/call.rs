@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
+use super::calling::Calling;
 use super::config::Threads;
 use super::pool::{self, catch};
 use super::trainer::Trainer;
@@ -50,10 +51,16 @@ impl Trainer<'_> {
             publisher.publish(self.model);
         }
         if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {
+            let _calling = Calling::observers(true);
             let told = catch(|| self.config.observers.iter().for_each(|it| it.lock().end()));
             return done.and_then(|done| told.map(|()| done));
         }
         done
+    }
+
+    /// Says that this thread calls observers, as long as the result lives.
+    pub(super) fn calling(&self) -> Calling {
+        Calling::observers(self.stepper.alone || self.stepper.outside.is_some())
     }
 
     /// Who makes so many steps.

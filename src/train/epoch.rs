@@ -178,6 +178,7 @@ impl Trainer<'_> {
 
     /// Tells all observers, also after one of them has failed; returns the first error.
     fn tell(&mut self, report: &EpochReport) -> Result<()> {
+        let _calling = self.calling();
         let mut told = Ok(());
         for observer in &self.config.observers {
             let hear = || {

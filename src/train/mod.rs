@@ -3,6 +3,7 @@
 
 mod block;
 mod call;
+mod calling;
 mod config;
 mod epoch;
 mod feed;
@@ -30,6 +31,7 @@ mod trainer;
 mod update;
 
 pub(crate) use block::{Block, Pass};
+pub(crate) use calling::must_not_wait;
 pub use config::TrainConfig;
 pub(crate) use helpers::Helpers;
 pub use history::{EpochReport, History, StopReason};

@@ -38,6 +38,11 @@ pub struct StepReport {
 
 /// Watches a training run. An error or a panic of an observer ends the run with an error; after an error of one
 /// the others still hear of the steps that were made, and of the epoch also after a panic.
+///
+/// Where a training runs on a worker of a rayon pool of your own, what an observer predicts or evaluates is done by that
+/// worker alone. It must not wait for that pool in other ways (by a parallel iterator, for instance): rayon gives a
+/// worker that waits other work, and if that is a training with the same [shared](crate::TrainConfig::shared_observer)
+/// observer, it waits for itself.
 pub trait Observer: Send {
     /// Hears of each finished epoch, out of `epochs`, which is `usize::MAX` where only something else ends the run.
     ///

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use super::calling::Calling;
 use super::epoch::EpochState;
 use super::pool::catch;
 use super::trainer::Trainer;
@@ -18,6 +19,7 @@ impl Trainer<'_> {
         if let Some((path, restored)) = checkpoint.open(self.model)? {
             self.restore(&path, restored)?;
             let epoch = self.epoch.done.saturating_add(1);
+            let _calling = Calling::observers(true);
             catch(|| self.config.observers.iter().for_each(|it| it.lock().resume(epoch)))?;
         }
         Ok(())

@@ -348,6 +348,7 @@ impl<'a> Trainer<'a> {
             return told;
         }
         self.epoch.stop_clock();
+        let _calling = self.calling();
         for report in (0..self.outcomes.len()).map(|index| self.report(index)) {
             for observer in &self.config.observers {
                 let mut observer = observer.lock();
