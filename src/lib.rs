@@ -119,6 +119,7 @@
 //! | level | event | fields |
 //! |---|---|---|
 //! | warn | a checkpoint cannot be read: trying the one before | error |
+//! | warn | the last events cannot be written (of `TensorBoard`, when a run ends) | error |
 //! | info | training starts | rows, batch, epochs, threads, simd |
 //! | info | training goes on | path, epoch, step |
 //! | info | training ends | epochs, why |

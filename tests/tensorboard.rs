@@ -9,8 +9,9 @@ use std::process::Command;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use unisono::{
-    Activation, Adam, Clip, CrossEntropy, EpochReport, Flow, Observer, Result, Sequential,
-    StepReport, TensorBoard, TrainConfig, Trainer, datasets, train_parallel,
+    Activation, Adam, Clip, CrossEntropy, EpochReport, Error, Flow, MeanSquaredError, Observer,
+    Result, Sequential, Sgd, StepReport, TensorBoard, TrainConfig, Trainer, datasets,
+    train_parallel,
 };
 
 type Series = BTreeMap<String, Vec<(u64, f64)>>;
@@ -116,7 +117,7 @@ fn the_norm_is_that_of_the_gradient_and_changes_no_bit() {
         builder.dense(10, Activation::Softmax).build(1).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
-    let config = TrainConfig::new(CrossEntropy::default(), unisono::Sgd::new(1.0));
+    let config = TrainConfig::new(CrossEntropy::default(), Sgd::new(1.0));
     let watched = config.clone().observer(TensorBoard::new(folder.path()).unwrap());
     let clipped = config.clone().clip(Clip::Norm(1e9));
     let step = |config: &TrainConfig| {
@@ -135,4 +136,19 @@ fn the_norm_is_that_of_the_gradient_and_changes_no_bit() {
     let norm = norm.unwrap();
     assert!((norm / squares.sqrt() - 1.0).abs() < 1e-4, "{norm} for {}", squares.sqrt());
     assert_eq!(step(&clipped).0, Some(norm));
+}
+
+/// The last steps before a loss ceased to be finite say why it did.
+#[test]
+fn a_run_that_fails_leaves_its_steps_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = TensorBoard::new(folder.path()).unwrap().every_steps(1);
+    let config = TrainConfig::new(MeanSquaredError, Sgd::new(1e9)).observer(board);
+    let data = datasets::synthetic_regression(1000, 3, 1, 1).unwrap();
+    let mut model = Sequential::builder(3).dense(1, Activation::Identity).build(1).unwrap();
+    let error = train_parallel(&mut model, &data, &config).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { epoch: 1, step: 2.., .. }), "{error}");
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
+    let events = std::fs::read(file.path()).unwrap();
+    assert!(events.windows(9).any(|tag| tag == b"step/loss"), "{} bytes", events.len());
 }

@@ -189,6 +189,13 @@ impl Observer for TensorBoard {
         self.summary(epoch as u64, values)
     }
 
+    fn end(&mut self) {
+        // A run that failed has told of steps since its last epoch.
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "the last events cannot be written");
+        }
+    }
+
     fn wants_steps(&self) -> bool {
         self.every > 0
     }
