@@ -120,6 +120,7 @@
 //! |---|---|---|
 //! | warn | a checkpoint cannot be read: trying the one before | error |
 //! | warn | the last events cannot be written (of `TensorBoard`, when a run ends) | error |
+//! | warn | the SIMD level is not lowered (`UNISONO_SIMD` is misspelt) | error |
 //! | info | training starts | rows, batch, epochs, threads, simd |
 //! | info | training goes on | path, epoch, step |
 //! | info | training ends | epochs, why |

@@ -1,13 +1,15 @@
-//! What training tells to `tracing`: nothing to those who do not listen, enough to those who do.
+//! What the crate tells to `tracing`: nothing to those who do not listen, enough to those who do.
 
 use std::fmt;
+use std::process::Command;
 use std::sync::Mutex;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use unisono::{
-    Activation, Adam, Checkpoint, CrossEntropy, Sequential, TrainConfig, datasets, train_parallel,
+    Activation, Adam, Checkpoint, CrossEntropy, Sequential, SimdLevel, TrainConfig, datasets,
+    train_parallel,
 };
 
 /// Keeps every event's level and text.
@@ -75,4 +77,48 @@ fn a_run_tells_start_epochs_checkpoints_and_end() {
     std::fs::write(damaged, b"half").unwrap();
     let heard = train(4);
     assert!(heard[0].0 == Level::WARN && heard[0].1.contains("cannot be read"), "{heard:?}");
+}
+
+/// Set in the processes that [`told_of_level`] starts.
+const CHILD: &str = "UNISONO_TEST_CHILD";
+
+/// Prints the level and what is told of it, where it runs as a child process.
+#[test]
+fn print_level() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    static HEARD: Mutex<Vec<(Level, String)>> = Mutex::new(vec![]);
+    tracing::subscriber::set_global_default(Listener(&HEARD)).unwrap();
+    println!("\nlevel={}", SimdLevel::current());
+    for (level, text) in HEARD.lock().unwrap().iter() {
+        println!("heard={level} {text}");
+    }
+}
+
+/// The level that a process runs on which is asked for one, and what it tells of it.
+fn told_of_level(asked: &str) -> (String, Vec<String>) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["print_level", "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .env("UNISONO_SIMD", asked)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let lines = |key: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned).collect()
+    };
+    (lines("level=").remove(0), lines("heard="))
+}
+
+#[test]
+fn a_level_that_is_misspelt_is_warned_of() {
+    let (highest, heard) = told_of_level("");
+    assert_eq!(heard, [""; 0]);
+    assert_eq!(told_of_level("FallBack"), ("fallback".to_owned(), vec![]));
+    let (level, heard) = told_of_level("avx-512");
+    assert_eq!((level, heard.len()), (highest, 1));
+    let expected = "`UNISONO_SIMD` expected avx512, avx2, neon or fallback, found \"avx-512\"";
+    assert!(heard[0].starts_with("WARN") && heard[0].contains(expected), "{heard:?}");
 }

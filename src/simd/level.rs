@@ -7,8 +7,9 @@ use fearless_simd::{Level, Simd};
 
 /// Names the instruction set that the kernels run on. It changes speed and no bit of a result.
 ///
-/// The environment variable `UNISONO_SIMD` (`avx512`, `avx2`, `neon` or `fallback`), read once per
-/// process, lowers it; a level that this CPU lacks is passed over.
+/// The environment variable `UNISONO_SIMD` (`avx512`, `avx2`, `neon` or `fallback`, in any case), read
+/// once per process, lowers it; a level that this CPU lacks is passed over. Any other value lowers
+/// nothing, of which `tracing` hears a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SimdLevel {
@@ -52,7 +53,8 @@ impl std::str::FromStr for SimdLevel {
     type Err = crate::Error;
 
     fn from_str(name: &str) -> crate::Result<Self> {
-        Self::ALL.into_iter().find(|level| level.to_string() == name).ok_or_else(|| {
+        let named = |level: &Self| level.to_string().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
             crate::Error::config(
                 "UNISONO_SIMD",
                 format!("expected avx512, avx2, neon or fallback, found {name:?}"),
@@ -78,11 +80,21 @@ pub(crate) fn level_of(level: SimdLevel) -> Option<Level> {
     }
 }
 
+/// The level that the environment asks for; a variable that is set to nothing asks for none.
+fn asked() -> Option<SimdLevel> {
+    let name = std::env::var_os("UNISONO_SIMD").filter(|name| !name.is_empty())?;
+    let level = name.to_string_lossy().parse();
+    if let Err(error) = &level {
+        tracing::warn!(%error, "the SIMD level is not lowered");
+    }
+    level.ok()
+}
+
 /// The process's level, with the token that proves it.
 pub(crate) fn active() -> (SimdLevel, Level) {
     static ACTIVE: OnceLock<(SimdLevel, Level)> = OnceLock::new();
     *ACTIVE.get_or_init(|| {
-        let asked = std::env::var("UNISONO_SIMD").ok().and_then(|name| name.parse().ok());
+        let asked = asked();
         let start = SimdLevel::ALL.iter().position(|&l| Some(l) == asked).unwrap_or(0);
         SimdLevel::ALL[start..]
             .iter()
