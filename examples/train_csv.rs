@@ -24,6 +24,26 @@ const USAGE: &str = "usage:
             [--delimiter ,]
   train_csv predict MODEL FILE.csv [--delimiter ,]";
 
+/// The flags of `train`.
+const TRAINING: [&str; 16] = [
+    "--target",
+    "--task",
+    "--save",
+    "--without",
+    "--categories",
+    "--missing",
+    "--layers",
+    "--epochs",
+    "--patience",
+    "--validation",
+    "--test",
+    "--lr",
+    "--batch",
+    "--threads",
+    "--seed",
+    "--delimiter",
+];
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -101,27 +121,7 @@ fn preprocessor(flags: &Flags) -> Result<Preprocessor, Failure> {
 }
 
 fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
-    let flags = Flags::new(
-        words,
-        &[
-            "--target",
-            "--task",
-            "--save",
-            "--without",
-            "--categories",
-            "--missing",
-            "--layers",
-            "--epochs",
-            "--patience",
-            "--validation",
-            "--test",
-            "--lr",
-            "--batch",
-            "--threads",
-            "--seed",
-            "--delimiter",
-        ],
-    )?;
+    let flags = Flags::new(words, &TRAINING)?;
     let seed = flags.number("--seed", 0)?;
     if let Some(folder) = flags.text("--save").and_then(|path| Path::new(path).parent())
         && !folder.as_os_str().is_empty()
@@ -130,10 +130,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         return Err(format!("--save: there is no folder {}", folder.display()).into());
     }
     let table = flags.table(file)?;
-    let mut preprocessor = preprocessor(&flags)?;
-    if let Some(classes) = preprocessor.fit(&table)?.class_names() {
-        preprocessor = preprocessor.class_names(classes); // a rare one may be among the rows held out alone
-    }
+    let preprocessor = decided(preprocessor(&flags)?, &table)?;
     let (rest, test) = table.split(flags.number("--test", 0.2)?, seed)?;
     let (train, validation) = rest.split(flags.number("--validation", 0.2)?, seed)?;
     let fitted = preprocessor.fit(&train)?;
@@ -151,18 +148,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         println!("{}", guess(&data));
     }
 
-    let mut builder = Sequential::builder(data.features());
-    for width in flags.text("--layers").unwrap_or("64,64").split(',') {
-        let width = width.parse().map_err(|_| format!("--layers: {width:?} is no number"))?;
-        builder = builder.dense(width, Activation::Relu);
-    }
-    let (last, loss): (_, Loss) = match data.classes() {
-        Some(classes) => {
-            (builder.dense(classes, Activation::Softmax), CrossEntropy::default().into())
-        }
-        None => (builder.dense(1, Activation::Identity), MeanSquaredError.into()),
-    };
-    let mut model = last.build(seed)?;
+    let (mut model, loss) = build(&flags, &data, seed)?;
     println!("{model}");
     let mut config = TrainConfig::new(loss, Adam::new(flags.number("--lr", 0.002)?))
         .epochs(flags.number("--epochs", 200)?)
@@ -183,6 +169,31 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         println!("saved to {path}");
     }
     Ok(())
+}
+
+/// Decides by all rows what the target is, and which classes there are: a rare one may be held out alone.
+fn decided(preprocessor: Preprocessor, table: &Table) -> Result<Preprocessor, Failure> {
+    let fitted = preprocessor.fit(table)?;
+    Ok(match fitted.class_names() {
+        Some(classes) => preprocessor.class_names(classes),
+        None => preprocessor.task(Task::Regression),
+    })
+}
+
+/// The net for a data set, and its loss.
+fn build(flags: &Flags, data: &Dataset, seed: u64) -> Result<(Sequential, Loss), Failure> {
+    let mut builder = Sequential::builder(data.features());
+    for width in flags.text("--layers").unwrap_or("64,64").split(',') {
+        let width = width.parse().map_err(|_| format!("--layers: {width:?} is no number"))?;
+        builder = builder.dense(width, Activation::Relu);
+    }
+    let (last, loss): (_, Loss) = match data.classes() {
+        Some(classes) => {
+            (builder.dense(classes, Activation::Softmax), CrossEntropy::default().into())
+        }
+        None => (builder.dense(1, Activation::Identity), MeanSquaredError.into()),
+    };
+    Ok((last.build(seed)?, loss))
 }
 
 /// What the target was taken for, and how to say otherwise where that makes sense.

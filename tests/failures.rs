@@ -11,7 +11,7 @@ use common::{Scale, classes, make_steps, values};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use unisono::{
     Activation, Adam, CrossEntropy, EpochReport, Error, Flow, Layer, MeanSquaredError, Observer,
-    Result, Sequential, StepReport, TrainConfig, Trainer, train_parallel,
+    Result, Sequential, StepReport, StopReason, TrainConfig, Trainer, train_parallel,
 };
 
 /// Which of a layer's functions panics.
@@ -241,7 +241,11 @@ fn an_epoch_goes_on_behind_the_last_step_at_which_an_observer_failed() {
 }
 
 /// A [`Bomb`] that goes off when the model is next used after a step.
-struct Trigger(Arc<AtomicUsize>, usize);
+struct Trigger {
+    fuse: Arc<AtomicUsize>,
+    step: usize,
+    then: Flow,
+}
 
 impl Observer for Trigger {
     fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
@@ -249,9 +253,9 @@ impl Observer for Trigger {
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
-        let now = (report.epoch, report.step) == (2, self.1);
-        self.0.store(usize::from(!now), Ordering::SeqCst);
-        Ok(Flow::Continue)
+        let now = (report.epoch, report.step) == (2, self.step);
+        self.fuse.store(usize::from(!now), Ordering::SeqCst);
+        Ok(if now { self.then } else { Flow::Continue })
     }
 
     fn wants_steps(&self) -> bool {
@@ -270,7 +274,7 @@ fn an_epoch_whose_validation_failed_ends_later() {
         let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
         let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
         let step = if explodes { 5 } else { 6 };
-        let config = config.observer(Trigger(fuse.clone(), step));
+        let config = config.observer(Trigger { fuse: fuse.clone(), step, then: Flow::Continue });
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         let history = trainer.run().or_else(|error| {
             assert!(explodes && matches!(error, Error::Panic { .. }), "{error}");
@@ -283,4 +287,23 @@ fn an_epoch_whose_validation_failed_ends_later() {
     let ((disturbed, bits), (whole, whole_bits)) = (train(true), train(false));
     assert!(disturbed.same_bits(&whole));
     assert_eq!(bits, whole_bits);
+}
+
+#[test]
+fn an_observers_word_counts_also_where_validation_fails() {
+    let data = values(130, 5, 2, 1);
+    for step in [3, 5] {
+        let fuse = Arc::new(AtomicUsize::new(1));
+        let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
+        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
+        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
+        let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
+        let config = config.observer(Trigger { fuse: fuse.clone(), step, then: Flow::Stop });
+        let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+        assert!(matches!(trainer.run(), Err(Error::Panic { .. })));
+        fuse.store(1, Ordering::SeqCst);
+        let history = trainer.run().unwrap();
+        assert_eq!((history.stopped, history.epochs.len()), (StopReason::Observer, 2), "{step}");
+    }
 }

@@ -163,3 +163,37 @@ fn a_preprocessing_has_no_known_name_in_another_place() {
     let all = Preprocessor::new().target("kind").class_names(classes).fit(&table).unwrap();
     model.set_preprocessing(all).unwrap();
 }
+
+#[test]
+fn a_preprocessings_classes_are_known_where_training_named_none() {
+    let rows = "x,y,kind\n1,2,a\n2,1,b\n3,5,c\n";
+    let fitted =
+        Preprocessor::new().target("kind").fit(&Table::from_csv_text(rows).unwrap()).unwrap();
+    let nameless = Dataset::classification(array![[1.0, 2.0], [2.0, 1.0], [3.0, 5.0]], [0, 1, 2]);
+    let mut model = untrained();
+    train_parallel(&mut model, &nameless.unwrap(), &config()).unwrap();
+    model.set_preprocessing(fitted).unwrap();
+    assert_refused(model.evaluate(&two()), C_FOR_B);
+}
+
+#[test]
+fn codes_that_are_numbers_to_others_are_names_of_their_own() {
+    let mut model = untrained();
+    train_parallel(&mut model, &named(["x", "y"], ["7", "007", "8"]), &config()).unwrap();
+    model.evaluate(&named(["x", "y"], ["7.0", "007", "8"])).unwrap();
+    let exchanged = named(["x", "y"], ["007", "7", "8"]);
+    assert_refused(model.evaluate(&exchanged), &["class 0 of", "\"7\"", "\"007\""]);
+}
+
+#[test]
+fn classes_are_given_by_names_of_another_spelling() {
+    let options = CsvOptions::new("kind").class_names(["0", "1", "2"]);
+    let text = "x,kind\n1,2.0\n3,0.0\n";
+    let data = Dataset::from_csv_reader(text.as_bytes(), "rows.csv", &options).unwrap();
+    assert_eq!(data.labels().unwrap(), [2, 0]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, text).unwrap();
+    let stream = DataStream::csv(path, &options).unwrap();
+    assert_eq!(stream.first_rows(2).unwrap().labels().unwrap(), [2, 0]);
+}

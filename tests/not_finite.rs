@@ -115,11 +115,14 @@ fn a_weight_that_overflows_is_found_as_the_epoch_ends() {
     let data = Dataset::regression(array![[4.0]], array![[9.0]]).unwrap();
     let mut model = Sequential::builder(1).dense(1, Activation::Identity).build(1).unwrap();
     let config = TrainConfig::new(MeanAbsoluteError, Sgd::new(1e38)).epochs(1);
+    let before = model.fingerprint();
     let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let live = trainer.live(1);
     let expected = Error::NonFinite { what: "a parameter", epoch: 1, step: 1 };
     for _ in 0..2 {
         assert_eq!(trainer.run().unwrap_err().to_string(), expected.to_string());
         assert!(trainer.history().epochs.is_empty());
+        assert_eq!(live.snapshot().fingerprint(), before, "readers keep what they had");
     }
 }
 

@@ -62,8 +62,10 @@ fn named_classes_keep_their_order_and_may_be_absent() {
         let error = named(names).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let sorted =
-        Preprocessor::new().target("heated").class_names(["no"]).task(Task::Classification);
+    let first = Preprocessor::new().target("heated").class_names(["yes", "other", "no"]);
+    let told = first.task(Task::Classification).fit(&table(HOUSES)).unwrap();
+    assert_eq!(told.class_names().unwrap(), ["yes", "other", "no"]);
+    let sorted = Preprocessor::new().target("heated").class_names(["no"]).task(Task::Guess);
     assert_eq!(sorted.fit(&table(HOUSES)).unwrap().class_names().unwrap(), ["no", "yes"]);
 }
 

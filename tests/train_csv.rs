@@ -110,6 +110,21 @@ fn train_csv_knows_a_class_that_is_held_out_alone() {
 }
 
 #[test]
+fn train_csv_guesses_by_all_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.csv").display().to_string();
+    // 21 whole numbers, of which one occurs once: most parts have 20, which would be classes.
+    let rows = (0..400).map(|n| format!("{n},{}\n", if n == 0 { 20 } else { n % 20 }));
+    std::fs::write(&file, "n,y\n".to_owned() + &rows.collect::<String>()).unwrap();
+    for seed in ["0", "1", "2", "3"] {
+        let output = run(&["train", &file, "--target", "y", "--epochs", "1", "--seed", seed]);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(printed.contains("taken for values") && printed.contains("R2 "), "{printed}");
+    }
+}
+
+#[test]
 fn train_csv_predicts_csv_whatever_the_classes_are_called() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();

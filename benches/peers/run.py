@@ -159,18 +159,16 @@ class Contest:
         for name in names[first:] + names[:first]:
             found, error = reading(self.commands[name], self.options.timeout)
             if error:
-                self.left_out[name] = error
-                del self.commands[name]
-                self.readings.pop(name, None)
-            else:
-                self.readings.setdefault(name, []).append(found)
+                self.left_out[name] = f"round {number + 1}: {error}"
+            self.readings.setdefault(name, []).append(found)
 
     def rates(self, name):
-        return [found["rows_per_s"] for found in self.readings.get(name, [])]
+        return [found["rows_per_s"] for found in self.readings.get(name, []) if found]
 
     def ratios(self, peer):
         """How many times as fast unisono was, round by round."""
-        return [ours / theirs for ours, theirs in zip(self.rates("unisono"), self.rates(peer))]
+        rounds = zip(self.readings.get("unisono", []), self.readings.get(peer, []))
+        return [ours["rows_per_s"] / theirs["rows_per_s"] for ours, theirs in rounds if ours and theirs]
 
 
 def processor():
@@ -185,7 +183,8 @@ def versions(contests):
     found = {"rustc": subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]}
     for contest in contests:
         for readings in contest.readings.values():
-            found.update(readings[0].get("versions", {}))
+            for reading in filter(None, readings):
+                found.update(reading.get("versions", {}))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {"unisono": commit.stdout.strip() or "unknown", **found}
 
@@ -208,12 +207,12 @@ def table(options, contests, facts):
             if not rates:
                 cells.append("–")
                 continue
-            last = contest.readings[name][-1]
+            last = [found for found in contest.readings[name] if found][-1]
             variant = last.get("variant", "default")
             setup = str(last["threads"]) + ("" if variant == "default" else f", {variant}")
             cell = f"{statistics.median(rates):,.0f} ({setup})"
-            if name != "unisono":
-                ratios = contest.ratios(name)
+            ratios = contest.ratios(name) if name != "unisono" else []
+            if ratios:
                 cell += f": **{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
             cells.append(cell)
         lines.append("| " + " | ".join(cells) + " |")
@@ -253,7 +252,7 @@ def main():
     for contest in contests:
         for peer, why in contest.left_out.items():
             print(f"left out: {peer} on {contest.name}: {why}", file=sys.stderr)
-        compared |= len(contest.readings) > 1
+        compared |= any(contest.ratios(peer) for peer in options.peers)
     if not compared:
         sys.exit(f"no peer could be run: does {options.python} have requirements.txt? --python names another")
 

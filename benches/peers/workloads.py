@@ -1,4 +1,4 @@
-"""The six workloads, as in benches/src/workload.rs. Standard library only."""
+"""The six workloads, as in src/bench_support/workload.rs. Standard library only."""
 
 from typing import NamedTuple
 

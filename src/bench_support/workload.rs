@@ -15,7 +15,7 @@ pub enum Task {
     Values,
 }
 
-/// A net, its batch and its data's size. The same stand in `peers/common.py`.
+/// A net, its batch and its data's size. The same stand in `benches/peers/workloads.py`.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
     /// What it is called.

@@ -1,5 +1,7 @@
 //! Classes by their names: which texts name the same one, and how they are numbered.
 
+use std::borrow::Cow;
+
 use super::csv::number;
 
 /// Below this every whole number is an f64 of its own.
@@ -41,10 +43,19 @@ pub(super) fn position(names: &[String], text: &str) -> Option<usize> {
     exact.or_else(|| names.iter().position(|name| same_number(name, text)))
 }
 
-/// Whether two texts are spellings of one number, which codes and what f64 rounds are not known to be.
+/// What tells names apart: spellings of one number are one name.
+pub(crate) fn key(name: &str) -> Cow<'_, str> {
+    plain(name).map_or(Cow::Borrowed(name), |value| Cow::Owned(value.to_string()))
+}
+
+/// Whether two texts are spellings of one number.
 fn same_number(a: &str, b: &str) -> bool {
-    let number = |text| value(text).filter(|value| value.abs() < EXACT && !is_code(text));
-    number(a).is_some_and(|a| number(b) == Some(a))
+    plain(a).is_some_and(|a| plain(b) == Some(a))
+}
+
+/// A number that spellings may differ of, which codes and what f64 rounds are not known to be.
+fn plain(text: &str) -> Option<f64> {
+    value(text).filter(|value| value.abs() < EXACT && !is_code(text))
 }
 
 fn value(text: &str) -> Option<f64> {
@@ -94,5 +105,26 @@ mod tests {
         let names = ["7", "7.0", "007"].map(String::from);
         let positions = ["7.0", "7.00", "007", "07"].map(|text| position(&names, text));
         assert_eq!(positions, [Some(1), Some(0), Some(2), None]);
+    }
+
+    #[test]
+    fn keys_are_equal_where_classes_are_one() {
+        let texts = [
+            "7",
+            "7.0",
+            "007",
+            "-0",
+            "0",
+            "9007199254740993",
+            "9007199254740992",
+            "a",
+            "0.5",
+            ".5",
+        ];
+        for a in texts {
+            for b in texts {
+                assert_eq!(key(a) == key(b), a == b || same_number(a, b), "{a} {b}");
+            }
+        }
     }
 }

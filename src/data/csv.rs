@@ -106,7 +106,7 @@ impl Layout {
             return Err(format!("of {columns} columns, {problem}"));
         }
         if let Some(names) = &names {
-            if options.header.is_none() && is_row(names, &features) {
+            if options.header.is_none() && !options.names_a_column() && is_row(names, &features) {
                 let problem = "the names of all features are numbers: choose .header(false) if this \
                                line is a row, .header(true) if it is not";
                 return Err(problem.into());
@@ -294,6 +294,8 @@ mod tests {
         let wavelengths = "1100,1102.5,1\n0.3,0.4,7\n";
         assert_eq!(read(wavelengths, &last().header(true)).unwrap().rows(), 1);
         assert_eq!(read(wavelengths, &last().header(false)).unwrap().rows(), 2);
+        let named = "1100,1102.5,moisture\n0.3,0.4,7\n";
+        assert_eq!(read(named, &CsvOptions::new("moisture")).unwrap().rows(), 1);
     }
 
     #[test]

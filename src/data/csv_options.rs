@@ -78,10 +78,17 @@ impl CsvOptions {
 
     /// Says whether the first line names the columns. Unless told it does, and is refused if all
     /// features would be called by numbers, as where a row stands in its place; numbers that count
-    /// the columns, such as `0`, `1`, `2`, are taken for names.
+    /// the columns, such as `0`, `1`, `2`, are taken for names, and so is a line in which a column was found
+    /// by its name.
     pub fn header(mut self, header: bool) -> Self {
         self.header = Some(header);
         self
+    }
+
+    /// Whether a column is to be found by its name, which only a header holds.
+    pub(super) fn names_a_column(&self) -> bool {
+        let mut columns = self.ignored.iter().chain([&self.target]);
+        columns.any(|column| matches!(column, CsvColumn::Name(_)))
     }
 
     pub(super) fn has_header(&self) -> bool {

@@ -104,7 +104,7 @@ impl TargetColumn {
     /// Numbers the classes as the given names are.
     fn named_classes(self, names: &[String]) -> Placed<(Targets, Option<Vec<String>>)> {
         let class = |(text, line): &(String, u64)| {
-            let position = names.iter().position(|name| name == text);
+            let position = classes::position(names, text);
             let problem = || format!("class {} is not one of {}", shown(text), listed(names));
             position.map(|class| class as u32).ok_or_else(|| (Some(*line), problem()))
         };

@@ -25,6 +25,7 @@ mod table;
 mod targets;
 
 pub use balance::ClassBalance;
+pub(crate) use classes::key;
 pub(crate) use csv::listed;
 pub use csv_options::{CsvColumn, CsvOptions};
 #[cfg(feature = "parquet")]

@@ -104,10 +104,11 @@ impl Preprocessor {
         self
     }
 
-    /// Says what the target is, instead of guessing; classes are those that occur, in sorted order.
+    /// Says what the target is, instead of guessing; classes are those that occur, in sorted order, unless they were
+    /// named.
     pub fn task(mut self, task: Task) -> Self {
         self.task = task;
-        self.class_names = None;
+        self.class_names = self.class_names.filter(|_| task == Task::Classification);
         self
     }
 

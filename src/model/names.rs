@@ -1,11 +1,10 @@
 //! Whether data name columns and classes as the model's training did. To the model both are numbers:
 //! a file that lacks a class, or has its columns in another order, would be taken for what it is not.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::Sequential;
-use crate::data::{DataSource, listed};
+use crate::data::{DataSource, Preprocessing, key, listed};
 use crate::{Error, Result};
 
 /// The names of columns, and those of classes.
@@ -13,7 +12,8 @@ pub(crate) type Names<'a> = [Option<&'a [String]>; 2];
 
 impl Sequential {
     fn names(&self) -> Names<'_> {
-        [self.feature_names(), self.class_names()]
+        let of_preprocessing = || self.preprocessing().and_then(Preprocessing::class_names);
+        [self.feature_names(), self.class_names().or_else(of_preprocessing)]
     }
 
     /// Demands the names that the model knows, where both sides have some.
@@ -116,12 +116,4 @@ impl Kind {
 fn first_difference(expected: &[String], found: &[String]) -> Option<usize> {
     let same = |(a, b): (&String, &String)| a == b || key(a) == key(b);
     expected.iter().zip(found).position(|pair| !same(pair))
-}
-
-/// What tells names apart: readers of files take `1` and `1.0` for one class.
-fn key(name: &str) -> Cow<'_, str> {
-    match name.parse::<f64>() {
-        Ok(value) if value.is_finite() => Cow::Owned(value.to_string()),
-        _ => Cow::Borrowed(name),
-    }
 }

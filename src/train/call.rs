@@ -47,7 +47,8 @@ impl Trainer<'_> {
         self.epoch.stop_clock();
         self.stepper.ended = self.pool.is_some().then(Instant::now);
         let done = done.flatten();
-        if let (Err(_), Some(publisher)) = (&done, &mut self.publisher) {
+        let good = done.is_err() && self.check_params().is_ok();
+        if let (true, Some(publisher)) = (good, &mut self.publisher) {
             publisher.publish(self.model);
         }
         if done.is_err() || self.stopped.is_some() && self.epoch.step == 0 {

@@ -30,6 +30,8 @@ pub(super) struct EpochState {
     pub(super) clock: Option<Instant>,
     /// Learning rate of the last step.
     pub(super) lr: f64,
+    /// Whether an observer has asked for the end.
+    pub(super) asked: bool,
 }
 
 impl EpochState {
@@ -61,18 +63,22 @@ impl Trainer<'_> {
     /// checkpoints. What an interruption ends is saved as it stands, to be gone on with. The best
     /// parameters are restored behind the checkpoint: more epochs go on from the last ones.
     pub(super) fn after_step(&mut self, flow: Flow) -> Result<Option<EpochReport>> {
+        let whole = self.epoch.step == self.steps_per_epoch();
+        self.epoch.asked |= flow == Flow::Stop;
+        let asked = self.epoch.asked;
+        let interrupted = self.interrupted();
+        let ends = whole || asked || interrupted;
+        if ends {
+            self.check_params()?;
+        }
         if let Some(publisher) = &mut self.publisher {
             self.epoch.stop_clock();
             publisher.step(self.model, self.stepper.steps);
         }
-        let whole = self.epoch.step == self.steps_per_epoch();
-        let asked = flow == Flow::Stop;
-        let interrupted = self.interrupted();
-        if !whole && !asked && !interrupted {
+        if !ends {
             self.save_if_due(Moment::Step)?;
             return Ok(None);
         }
-        self.check_params()?;
         let to_go_on = !whole && !asked;
         let reason = match asked {
             true => Some(StopReason::Observer),

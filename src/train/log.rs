@@ -14,7 +14,8 @@ use crate::{Error, Result};
 /// A file that is there is written on at its end, below a last line that lacks its newline. A run that
 /// goes on from a checkpoint finds there what it wrote before: of the epochs that it runs again the
 /// lines are replaced, so that each epoch has one, and so is a line that was cut off. A run that was
-/// killed before its first checkpoint begins anew, behind the lines that it wrote.
+/// killed before its first checkpoint begins anew, behind the lines that it wrote; one that goes on with its
+/// first epoch replaces a single line, for others may be those of another run.
 ///
 /// # Examples
 /// ```
@@ -52,11 +53,13 @@ enum Format {
 
 impl Format {
     /// How many bytes of a log stay when its last run goes on with `epoch`: not a line that was cut off,
-    /// nor those of epochs that are run again.
+    /// nor those of epochs that are run again. Behind a first epoch, which may not have been logged yet,
+    /// lie those of another run.
     fn kept(self, text: &[u8], epoch: usize) -> usize {
         let line_start =
             |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let (mut end, mut later) = (line_start(text), usize::MAX);
+        let mut later = if epoch == 1 { 2 } else { usize::MAX };
+        let mut end = line_start(text);
         while end > 0 {
             let start = line_start(&text[..end - 1]);
             // Epochs that do not go up are those of two runs.
@@ -247,12 +250,14 @@ mod tests {
                 std::fs::read_to_string(&path).unwrap()
             };
             let before = write(None, 1..=5);
-            let both = write(None, 1..=2);
-            assert_eq!(write(Some(1), 1..=2), both);
+            let first = write(None, 1..=1);
+            assert_eq!(write(Some(1), 1..=1), first);
+            let both = write(Some(1), 1..=2);
             assert_eq!(write(Some(2), 2..=2), both);
             assert!(both.starts_with(&before) && both.len() > before.len());
             std::fs::write(&path, &before).unwrap();
-            assert_eq!(write(Some(1), 1..=5), before, "there is no other run");
+            let killed = write(Some(1), 1..=2);
+            assert_eq!(killed, both, "it had not logged its first epoch");
         }
     }
 

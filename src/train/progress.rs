@@ -100,6 +100,13 @@ impl Progress {
     }
 }
 
+/// A run that data arrive for has no end that it could hear of.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Observer for Progress {
     fn epoch(&mut self, report: &EpochReport, epochs: usize) -> Result<Flow> {
         self.heard = (report.epoch, usize::MAX);
@@ -275,7 +282,8 @@ mod tests {
     #[test]
     fn a_run_without_end_is_shown_by_its_epochs_alone() {
         let mut report = crate::train::history::tests::example(10).epochs[0];
-        let mut progress = Progress { terminal: true, ..Progress::new() };
+        let mut progress = Progress::new();
+        progress.terminal = true;
         progress.step(&StepReport { epochs: usize::MAX, ..step(7, 1) }).unwrap();
         assert_eq!(progress.bar.as_ref().map(ProgressBar::prefix), Some("7".to_owned()));
         let later = progress.printed + SILENCE;
@@ -338,7 +346,8 @@ mod tests {
 
     #[test]
     fn the_bar_is_as_long_as_each_epoch() {
-        let mut progress = Progress { terminal: true, ..Progress::new() };
+        let mut progress = Progress::new();
+        progress.terminal = true;
         progress.step(&step(1, 1)).unwrap();
         progress.step(&StepReport { steps: 7, ..step(2, 1) }).unwrap();
         assert_eq!(progress.bar.as_ref().and_then(ProgressBar::length), Some(7));
@@ -347,14 +356,16 @@ mod tests {
     #[test]
     fn a_run_that_ends_early_leaves_no_bar_and_keeps_its_last_line() {
         let reports = crate::train::history::tests::example(10).epochs;
-        let mut progress = Progress { terminal: true, ..Progress::new() };
+        let mut progress = Progress::new();
+        progress.terminal = true;
         progress.step(&step(1, 1)).unwrap();
         let bar = progress.bar.clone().unwrap();
         progress.epoch(&reports[0], 100).unwrap();
         progress.end();
         assert!(bar.is_finished() && progress.bar.is_none());
 
-        let mut progress = Progress { terminal: false, ..Progress::new() };
+        let mut progress = Progress::new();
+        progress.terminal = false;
         assert_eq!(progress.plain_epoch(&reports[0], 100, progress.printed), None);
         assert_eq!(progress.unprinted, Some((reports[0], 100)));
         progress.end();
@@ -366,7 +377,8 @@ mod tests {
         let reports = crate::train::history::tests::example(10).epochs;
         // Through all epochs and further; cut short, and again or on from there.
         for (epochs, next) in [(1, step(2, 1)), (10, step(1, 1)), (10, step(1, 3))] {
-            let mut progress = Progress { terminal: false, ..Progress::new() };
+            let mut progress = Progress::new();
+            progress.terminal = false;
             progress.step(&step(1, 1)).unwrap();
             progress.step(&step(1, 2)).unwrap();
             progress.epoch(&reports[0], epochs).unwrap();

@@ -18,9 +18,6 @@ impl Trainer<'_> {
         let Some(checkpoint) = &self.config.checkpoint else { return Ok(()) };
         if let Some((path, restored)) = checkpoint.open(self.model)? {
             self.restore(&path, restored)?;
-            let epoch = self.epoch.done.saturating_add(1);
-            let _calling = Calling::observers(true);
-            catch(|| self.config.observers.iter().for_each(|it| it.lock().resume(epoch)))?;
         }
         Ok(())
     }
@@ -46,8 +43,8 @@ impl Trainer<'_> {
         let [loss, normalizer, seconds, lr] = state.sums.map(|sum| sum.0);
         let [rows, correct] = state.counts;
         let (done, step) = state.epoch;
-        let clock = None;
-        self.epoch = EpochState { done, step, loss, normalizer, correct, rows, seconds, lr, clock };
+        let sums = EpochState { loss, normalizer, correct, rows, ..EpochState::default() };
+        self.epoch = EpochState { done, step, seconds, lr, ..sums };
         let (Exact(rate), Exact(lowest), waited) = state.schedule;
         self.schedule = ScheduleState { rate, best: lowest, waited };
         let (Exact(lowest), best_epoch, waited) = state.stopping;
@@ -59,6 +56,11 @@ impl Trainer<'_> {
         }
         if self.stopped.is_none() && done >= self.config.epochs {
             self.stopped = Some(StopReason::Epochs);
+        }
+        if self.stopped.is_none() {
+            let _calling = Calling::observers(true);
+            let next = done.saturating_add(1);
+            catch(|| self.config.observers.iter().for_each(|it| it.lock().resume(next)))?;
         }
         self.stepper.steps = state.steps;
         self.best = best;

@@ -26,7 +26,8 @@ use crate::{Error, Result};
 /// same bits on any number of threads and any CPU.
 ///
 /// The model then knows the names of the data's columns and classes. A run on data with other names
-/// gives it those: of renamed columns, or of another task that it is trained for.
+/// gives it those: of renamed columns, or of another task that it is trained for. A preprocessing that it
+/// was given stays, and has to be set anew for other columns or classes.
 ///
 /// # Errors
 /// If the data or the configuration do not fit the model; if a column or class that the model knows

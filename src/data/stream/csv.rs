@@ -9,7 +9,7 @@ use super::{Facts, MOST_CLASSES, ReadRows};
 use crate::data::csv::{self, Layout, Unplaced, is_missing, listed, number, shown};
 use crate::data::csv_records::Records;
 use crate::data::csv_target::{TargetColumn, TargetKind};
-use crate::data::{CsvOptions, TargetShape, Targets};
+use crate::data::{CsvOptions, TargetShape, Targets, classes};
 use crate::{Error, Result};
 
 /// How the files are to be read.
@@ -83,7 +83,7 @@ pub(super) fn open(files: &[PathBuf], options: &CsvOptions) -> Result<(CsvFormat
 /// Why a text that was not seen before is no class, if it is none.
 fn unfit(text: &str, seen: usize, options: &CsvOptions) -> Option<String> {
     match &options.class_names {
-        Some(names) if names.iter().any(|name| name == text) => None,
+        Some(names) if classes::position(names, text).is_some() => None,
         _ if is_missing(text) => Some(format!("{}: the target is missing", shown(text))),
         Some(names) => Some(format!("class {} is not one of {}", shown(text), listed(names))),
         None if seen == MOST_CLASSES => {

@@ -11,7 +11,7 @@ use super::chunk::Chunk;
 use super::parquet_column::{Cells, ColumnCells};
 use super::parquet_file::{Whole, caught, open_file, wrong};
 use super::{Facts, MOST_CLASSES, ReadRows};
-use crate::data::csv::{self, Unplaced, is_missing, shown};
+use crate::data::csv::{self, Unplaced, shown};
 use crate::data::preprocessor::unknown;
 use crate::data::{CsvColumn, TargetKind, TargetShape, classes};
 use crate::{Error, Result};
@@ -114,9 +114,9 @@ impl Survey {
             none => none.insert(ParquetFormat::new(schema, options).map_err(|p| wrong(path, p))?),
         };
         format.check_types(path, schema)?;
-        let target = schema.column(format.target).physical_type();
-        let float = matches!(target, Type::FLOAT | Type::DOUBLE);
-        let guess = if float { TargetKind::Values } else { TargetKind::Classes };
+        let column = schema.column(format.target);
+        let target = column.physical_type();
+        let guess = if is_float(&column) { TargetKind::Values } else { TargetKind::Classes };
         match *self.kind.get_or_insert(guess) {
             TargetKind::Values if target == Type::BYTE_ARRAY => {
                 Err(wrong(path, "the target is text: choose .classes()"))
@@ -135,12 +135,13 @@ impl Survey {
         let mut format = self.format.expect("a stream has at least one file");
         let mut class_names = None;
         if self.kind == Some(TargetKind::Classes) {
-            let texts: Vec<&str> = match &given {
-                Some(names) => names.iter().map(String::as_str).collect(),
-                None => self.classes.iter().map(String::as_str).collect(),
-            };
-            let (names, class_of) = match &given {
-                Some(names) => (names.clone(), (0..names.len() as u32).collect()),
+            let texts: Vec<&str> = self.classes.iter().map(String::as_str).collect();
+            let (names, class_of) = match given {
+                Some(names) => {
+                    let label = |text: &&str| classes::position(&names, text).map(|at| at as u32);
+                    let labels = texts.iter().filter_map(label).collect();
+                    (names, labels)
+                }
                 None => classes::numbered(&texts),
             };
             let labels = texts.into_iter().map(str::to_owned).zip(class_of);
@@ -205,6 +206,8 @@ impl ParquetFormat {
         classes: &mut BTreeSet<String>,
     ) -> Result<()> {
         let (mut row, mut cells) = (0, Cells::default());
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let is_float = is_float(&schema.column(self.target));
         for group in 0..reader.num_row_groups() {
             let mut column = self.column(path, reader, group, self.target)?;
             loop {
@@ -215,7 +218,7 @@ impl ParquetFormat {
                 for index in 0..cells.len() {
                     let found = cells.with_text(index, |text| {
                         if !classes.contains(text) {
-                            fits(text, given)?;
+                            fits(text, is_float, given)?;
                             classes.insert(text.to_owned());
                         }
                         Ok(())
@@ -276,14 +279,18 @@ impl ParquetFormat {
     }
 }
 
-/// Says why a text is no class, if it is none.
-fn fits(text: &str, given: Option<&[String]>) -> Unplaced<()> {
+/// Says why a text is no class, if it is none. Parquet has values that are missing, so that no text stands for one.
+fn fits(text: &str, is_float: bool, given: Option<&[String]>) -> Unplaced<()> {
     match given {
-        Some(names) if names.iter().any(|name| name == text) => Ok(()),
-        _ if is_missing(text) => Err(format!("{}: the target is missing", shown(text))),
+        Some(names) if classes::position(names, text).is_some() => Ok(()),
+        None if text == "NaN" && is_float => Err("the target is missing".into()),
         Some(names) => Err(unknown(text, names)),
         None => Ok(()),
     }
+}
+
+fn is_float(column: &ColumnDescriptor) -> bool {
+    matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE)
 }
 
 fn names(schema: &SchemaDescriptor) -> Vec<String> {
@@ -360,10 +367,7 @@ impl ParquetRows {
                 None => chunk.values.push(self.cells.number(row)),
                 Some(labels) => {
                     let label = self.cells.with_text(row, |text| {
-                        let problem = || match is_missing(text) {
-                            true => "the target is missing".to_owned(),
-                            false => format!("{} is a new class", shown(text)),
-                        };
+                        let problem = || format!("{} is a new class", shown(text));
                         labels.get(text).copied().ok_or_else(problem)
                     });
                     let wrong = |problem: String| {
