@@ -115,6 +115,7 @@ pub fn predict(work: &Work, rates: &Rates, target: &Target, setting: Setting) ->
     let working = threads.min(target.cores);
     let serial = work.serial / target.speed;
     let mut found = Prediction { serial, ..Prediction::default() };
+    let mut worked = 0.0;
     for pass in work.passes(setting) {
         let total = pass.iter().sum::<f64>() / target.speed;
         let even = total / working as f64;
@@ -124,16 +125,23 @@ pub fn predict(work: &Work, rates: &Rates, target: &Target, setting: Setting) ->
         if shared + cost.fork_join <= total + cost.offers {
             found.pieces += shared - even;
             found.fork_join += cost.fork_join;
+            worked += shared;
         } else {
             found.fork_join += total + cost.offers - even;
+            worked += total;
         }
     }
     let others = (working - 1) as f64 / working as f64;
     let params = if work.traffic.held_in(target.cache) { 8.0 * work.padded as f64 } else { 0.0 };
     found.handed = (params + (work.row_bytes * batch) as f64) * others / rates.handed;
-    let memory = work.traffic.memory_bytes(batch, target.cache) / target.bandwidth(working);
-    found.memory = (memory - found.shared - found.pieces).max(0.0);
+    found.memory = (memory_seconds(work, target, setting) - worked).max(0.0);
     found
+}
+
+/// What memory takes for a step's bytes, of which a step sees what its work is too short to hide.
+pub fn memory_seconds(work: &Work, target: &Target, setting: Setting) -> f64 {
+    let bytes = work.traffic.memory_bytes(setting.batch, target.cache);
+    bytes / target.bandwidth(setting.threads.min(target.cores))
 }
 
 /// What sharing a pass out costs.

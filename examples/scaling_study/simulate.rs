@@ -4,7 +4,7 @@
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
-use super::predict::{Sharing, Target, predict};
+use super::predict::{Sharing, Target, memory_seconds, predict};
 use super::rates::Rates;
 use super::work::{Setting, Work};
 
@@ -63,15 +63,24 @@ pub fn step(
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let steps = if workers.jitter > 0.0 { STEPS } else { 1 };
     let passes = work.passes(setting);
+    let memory = memory_seconds(work, target, setting);
+    let alone = Workers { speeds: vec![1.0], ..workers.clone() };
     let mut total = 0.0;
-    for pieces in (0..steps).flat_map(|_| &passes) {
-        let cost = Sharing::of(rates, target, setting.threads, pieces.len());
-        let shared = pass(pieces, workers, &mut random) / target.speed + cost.fork_join;
-        let alone = Workers { speeds: vec![1.0], ..workers.clone() };
-        let alone = pass(pieces, &alone, &mut random) / target.speed + cost.offers;
-        total += shared.min(alone);
+    for _ in 0..steps {
+        let mut worked = 0.0;
+        for pieces in &passes {
+            let cost = Sharing::of(rates, target, setting.threads, pieces.len());
+            let shared = pass(pieces, workers, &mut random) / target.speed;
+            let alone = pass(pieces, &alone, &mut random) / target.speed;
+            let taken = [(shared, cost.fork_join), (alone, cost.offers)];
+            let least = taken.into_iter().min_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
+            let (work, cost) = least.unwrap_or_default();
+            worked += work;
+            total += work + cost;
+        }
+        total += (memory - worked).max(0.0);
     }
-    closed.serial + closed.handed + closed.memory + total / steps as f64
+    closed.serial + closed.handed + total / steps as f64
 }
 
 #[cfg(test)]
@@ -138,5 +147,18 @@ mod tests {
         // A slow core is held up by one block of 32 rows and one piece over parameters, at most.
         let (ideal, slow) = (5e-3 / 3.0, (3e-3 / 8.0 + 2e-3 / 32.0) / 0.5);
         assert!(found >= ideal && found <= ideal + slow, "{found} for {ideal}");
+    }
+
+    #[test]
+    fn longer_work_hides_more_of_the_memorys_time() {
+        let (work, rates) = (work(), rates(f64::INFINITY, 0.0));
+        let setting = work.strong(4);
+        let bytes = work.traffic.memory_bytes(setting.batch, 0);
+        let slow = Target { cache: 0, memory: [bytes / 4e-3; 2], ..target(4) };
+        // Work of 5 ms on even cores takes 1.25 ms, and on uneven ones more; memory takes 4 ms.
+        for workers in [Workers::even(4), Workers::uneven(4), Workers::jittery(4)] {
+            let found = step(&work, &rates, &slow, setting, &workers);
+            assert!((found - 4e-3).abs() < 1e-12, "{workers:?}: {found}");
+        }
     }
 }
