@@ -181,8 +181,8 @@ mod tests {
             speed_up: 1.0,
             efficiency: 0.5,
             flops: 1e9,
-            share_of_peak: 0.5,
-            share_of_memory: 0.0,
+            share_of_peak: Some(0.5),
+            share_of_memory: Some(0.0),
         };
         let (rates, rows) = (Rates::default(), [row("weak", 0.05), row("strong", 0.3)]);
         let (before, during) = (Some((0.3, 0.0)), Some((0.0, 0.2)));

@@ -36,9 +36,11 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Measures on each number of threads.
+    /// Measures on each number of threads, and on one and on all cores, from which predictions and roofs
+    /// are made.
     pub fn measure(threads: &[usize], rounds: usize) -> Self {
         let cores = super::machine::cores();
+        let threads = with_ends(threads, cores);
         let within = || threads.iter().copied().filter(|&n| n <= cores);
         Self {
             cores,
@@ -68,11 +70,25 @@ impl Rates {
         }
     }
 
+    /// The rate for exactly so many threads, if it was measured.
+    pub fn of(points: &[(usize, f64)], threads: usize) -> Option<f64> {
+        points.iter().find(|(n, _)| *n == threads).map(|(_, rate)| *rate)
+    }
+
     /// The rate for a number of threads that was measured, or the nearest below.
     pub fn at(points: &[(usize, f64)], threads: usize) -> f64 {
         let below = points.iter().rev().find(|(n, _)| *n <= threads);
         below.or(points.first()).map_or(f64::NAN, |(_, rate)| *rate)
     }
+}
+
+/// Numbers of threads, with one and all cores among them.
+fn with_ends(threads: &[usize], cores: usize) -> Vec<usize> {
+    let mut counts = threads.to_vec();
+    counts.extend([1, cores]);
+    counts.sort_unstable();
+    counts.dedup();
+    counts
 }
 
 fn middle(rounds: usize, mut f: impl FnMut() -> f64) -> f64 {
@@ -174,6 +190,13 @@ mod tests {
         let points = [(1, 10.0), (4, 30.0)];
         assert_eq!([1, 3, 4, 9].map(|n| Rates::at(&points, n)), [10.0, 10.0, 30.0, 30.0]);
         assert!(Rates::at(&[], 1).is_nan());
+    }
+
+    #[test]
+    fn one_thread_and_all_cores_are_always_measured() {
+        assert_eq!(with_ends(&[1], 16), [1, 16]);
+        assert_eq!(with_ends(&[2, 4, 17], 16), [1, 2, 4, 16, 17]);
+        assert_eq!(Rates::measure(&[1], 1).peak.last().unwrap().0, crate::machine::cores());
     }
 
     #[test]

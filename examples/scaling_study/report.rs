@@ -135,7 +135,7 @@ impl<'a> Study<'a> {
                 "time a step: the median of the rounds. spread: the distance of the quartiles beside the \
                  median. efficiency: speed-up by threads, also of those without a core.",
                 "of peak: the arithmetic of the products beside the peak measured for as many threads, \
-                 of at most one a core.",
+                 of at most one a core; a dash where that was not measured.",
                 "of memory: bytes that have to come from memory or go there, beside the bandwidth \
                  measured for as many threads. Counted are the reads and writes of parameters, both \
                  moments and the transpose if they are larger than the last cache, and the batch's rows \

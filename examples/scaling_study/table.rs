@@ -22,10 +22,11 @@ pub struct Row {
     pub efficiency: f64,
     /// Arithmetic of the products, per second.
     pub flops: f64,
-    pub share_of_peak: f64,
+    /// None where as many threads were not measured.
+    pub share_of_peak: Option<f64>,
     /// Bytes that have to come from memory or go there, beside the memory's rate; 0 if the caches hold
-    /// everything.
-    pub share_of_memory: f64,
+    /// everything, none where as many threads were not measured.
+    pub share_of_memory: Option<f64>,
 }
 
 impl Row {
@@ -94,8 +95,11 @@ pub fn rows(readings: &Readings, rates: &Rates, cache: usize) -> Vec<Row> {
             speed_up,
             efficiency,
             flops,
-            share_of_peak: flops / Rates::at(&rates.peak, working),
-            share_of_memory: bytes / seconds / Rates::at(&rates.memory, working),
+            share_of_peak: Rates::of(&rates.peak, working).map(|peak| flops / peak),
+            share_of_memory: match bytes {
+                0.0 => Some(0.0),
+                _ => Rates::of(&rates.memory, working).map(|memory| bytes / seconds / memory),
+            },
         }
     };
     let batch = workload.batch;
@@ -137,6 +141,7 @@ pub fn percent(share: f64) -> String {
 
 /// A row's cells as text.
 pub fn cells(row: &Row) -> Vec<String> {
+    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
     vec![
         row.workload.clone(),
         row.scaling.to_owned(),
@@ -148,8 +153,11 @@ pub fn cells(row: &Row) -> Vec<String> {
         format!("{:.2}", row.speed_up),
         percent(row.efficiency),
         format!("{:.1}", row.flops / 1e9),
-        percent(row.share_of_peak),
-        if row.share_of_memory > 0.0 { percent(row.share_of_memory) } else { "cached".into() },
+        share(row.share_of_peak),
+        match row.share_of_memory {
+            Some(0.0) => "cached".into(),
+            memory => share(memory),
+        },
     ]
 }
 
@@ -164,10 +172,10 @@ pub fn csv(rows: &[Row]) -> String {
             row.speed_up,
             row.efficiency,
             row.flops / 1e9,
-            row.share_of_peak,
-            row.share_of_memory,
         ];
-        let numbers: Vec<_> = numbers.iter().map(f64::to_string).collect();
+        let shares = [row.share_of_peak, row.share_of_memory]
+            .map(|share| share.map_or_else(String::new, |share| share.to_string()));
+        let numbers: Vec<_> = numbers.iter().map(f64::to_string).chain(shares).collect();
         let Row { workload, scaling, threads, batch, .. } = row;
         text += &format!("{workload},{scaling},{threads},{batch},{}\n", numbers.join(","));
     }
@@ -200,9 +208,9 @@ mod tests {
         // Products of a row: 2 (3 (10 20 + 20 5) - 10 20) operations.
         let flops = 2.0 * (3.0 * 300.0 - 200.0) * 100.0 / 2.5e-3;
         assert!((strong.flops / flops - 1.0).abs() < 1e-12);
-        assert!((strong.share_of_peak - flops / 2e8).abs() < 1e-12);
+        assert!((strong.share_of_peak.unwrap() - flops / 2e8).abs() < 1e-12);
         let bytes = 28.0 * 325.0 + 12.0 * 100.0 + 44.0 * 100.0;
-        assert!((strong.share_of_memory - bytes / 2.5e-3 / 2e7).abs() < 1e-12);
+        assert!((strong.share_of_memory.unwrap() - bytes / 2.5e-3 / 2e7).abs() < 1e-12);
         let weak = &rows[5];
         assert_eq!((weak.scaling, weak.threads, weak.batch), ("weak", 2, 100));
         assert!((weak.efficiency - 0.8).abs() < 1e-12 && (weak.speed_up - 1.6).abs() < 1e-12);
@@ -213,7 +221,7 @@ mod tests {
     #[test]
     fn what_the_caches_hold_is_no_share_of_memory() {
         let rows = rows(&readings(), &rates(), 1 << 20);
-        assert!(rows.iter().all(|row| row.share_of_memory == 0.0));
+        assert!(rows.iter().all(|row| row.share_of_memory == Some(0.0)));
         assert_eq!(cells(&rows[0])[11], "cached");
     }
 
@@ -221,7 +229,16 @@ mod tests {
     fn more_threads_than_cores_share_the_cores_rates() {
         let rates = Rates { cores: 1, ..rates() };
         let rows = rows(&readings(), &rates, 1 << 20);
-        assert!((rows[3].share_of_peak * 1e8 - rows[3].flops).abs() < 1e-3);
+        assert!((rows[3].share_of_peak.unwrap() * 1e8 - rows[3].flops).abs() < 1e-3);
+    }
+
+    #[test]
+    fn threads_whose_rates_were_not_measured_have_no_share_of_them() {
+        let rates = Rates { cores: 4, peak: vec![(1, 1e8)], memory: vec![(4, 1e7)], ..rates() };
+        let rows = rows(&readings(), &rates, 1000);
+        assert_eq!(cells(&rows[1])[10..], ["–", "–"]);
+        assert!(csv(&rows[1..2]).ends_with(",,\n"));
+        assert!(rows[0].share_of_peak.is_some() && rows[0].share_of_memory.is_none());
     }
 
     #[test]
