@@ -42,6 +42,11 @@ pub struct Clocked {
     pub alone: [(usize, Phases); 2],
 }
 
+/// Rows of the small batch beside one of so many.
+pub fn small_batch(batch: usize) -> usize {
+    (batch / 8).max(FEW).min(batch.div_ceil(2))
+}
+
 /// Times steps on all numbers of threads in turns, about `seconds` on each.
 pub fn read(
     workload: &Workload,
@@ -50,7 +55,7 @@ pub fn read(
     seconds: f64,
 ) -> Result<Clocked> {
     let batch = workload.batch;
-    let small = (batch / 8).max(FEW).min(batch.div_ceil(2));
+    let small = small_batch(batch);
     let mut settings: Vec<(usize, usize)> = vec![(1, batch), (1, small)];
     settings.extend(threads.iter().filter(|&&n| n > 1).map(|&n| (n, batch)));
     let mut models =

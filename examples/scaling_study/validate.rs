@@ -3,6 +3,7 @@
 use unisono::bench_support::median;
 
 use super::measure::Readings;
+use super::phases::small_batch;
 use super::predict::{Target, predict};
 use super::rates::Rates;
 use super::table::Row;
@@ -22,7 +23,7 @@ pub struct Check {
 /// What a point says about the prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It was made from this point.
+    /// It was made from this setting: one thread, with the workload's batch or the small one.
     Given,
     /// It knew nothing of this point.
     Test,
@@ -42,6 +43,7 @@ pub fn checks(rows: &[Row], readings: &[Readings], rates: &Rates, cache: usize) 
     let here = Target::here(rates, cache);
     let check = |row: &Row| {
         let of = readings.iter().find(|readings| readings.workload.name == row.workload)?;
+        let batch = of.workload.batch;
         let setting = Setting { threads: row.threads, batch: row.batch };
         Some(Check {
             workload: row.workload.clone(),
@@ -50,7 +52,7 @@ pub fn checks(rows: &[Row], readings: &[Readings], rates: &Rates, cache: usize) 
             measured: row.seconds,
             predicted: predict(&of.work, rates, &here, setting).seconds(),
             kind: match row.threads {
-                1 if row.scaling == "strong" => Kind::Given,
+                1 if [batch, small_batch(batch)].contains(&row.batch) => Kind::Given,
                 n if n > rates.cores => Kind::Crowded,
                 _ => Kind::Test,
             },
@@ -94,5 +96,16 @@ mod tests {
         let (middle, largest, count) = summary(&checks, Kind::Test).unwrap();
         assert_eq!((middle, count), (largest, 1));
         assert!(summary(&[], Kind::Test).is_none());
+    }
+
+    #[test]
+    fn weak_scaling_that_begins_where_the_prediction_did_is_no_test_of_it() {
+        let rates = Rates { cores: 8, fork_join: vec![(1, 0.0), (2, 0.0)], ..Rates::default() };
+        for (weak_rows, kind) in [(16, Kind::Given), (50, Kind::Test), (100, Kind::Given)] {
+            let readings = [Readings { weak_rows, ..readings() }];
+            let checks = checks(&rows(&readings[0], &rates, 1 << 20), &readings, &rates, 1 << 20);
+            let weak: Vec<Kind> = checks[2..].iter().map(|check| check.kind).collect();
+            assert_eq!(weak, [kind, Kind::Test]);
+        }
     }
 }
