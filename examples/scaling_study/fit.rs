@@ -51,7 +51,8 @@ pub struct Fits {
     /// The rounds of readings that the intervals rest on.
     pub rounds: usize,
     /// The largest deviation of Amdahl's law and of the USL from a measured speed-up, as a share of
-    /// it; none where there are no more points than coefficients, so that a law meets them all.
+    /// it; none where there are no more points than coefficients and none of these is kept at a bound,
+    /// so that a law meets them all.
     pub misfit: [Option<f64>; 2],
 }
 
@@ -100,11 +101,13 @@ pub fn fit(timings: &Timings) -> Option<Fits> {
     let deviation = |law: &dyn Fn(f64) -> f64| {
         speed_ups.iter().map(|&(n, s)| (law(n as f64) / s - 1.0).abs()).fold(0.0, f64::max)
     };
-    // A serial part that had to be kept within its bounds meets no point, however few there are.
+    // A coefficient that had to be kept within its bounds meets no point, however few there are.
     let bound = !(0.0..=1.0).contains(&fits.serial.value);
+    let usl_bound =
+        fits.contention.value == 0.0 || fits.coherence.is_some_and(|it| it.value == 0.0);
     fits.misfit = [
         (points > 1 || bound).then(|| deviation(&|n| fits.amdahl(n))),
-        (points > 2).then(|| deviation(&|n| fits.usl(n))),
+        (points > 2 || usl_bound).then(|| deviation(&|n| fits.usl(n))),
     ];
     Some(fits)
 }
@@ -225,6 +228,23 @@ mod tests {
         assert!((fits.serial.value - 9.0).abs() < 1e-9, "{:?}", fits.serial);
         assert_eq!(fits.amdahl(2.0), 1.0);
         assert!((fits.misfit[0].unwrap() - 4.0).abs() < 1e-9, "{:?}", fits.misfit);
+    }
+
+    #[test]
+    fn a_coefficient_at_its_bound_does_not_hide_the_misfit() {
+        // Two threads are 2.2 times as fast: the contention would have to be negative.
+        let fits = fit(&timings(&[1, 2], 0.0, 1, |n| if n > 1.0 { 2.2 } else { 1.0 })).unwrap();
+        assert_eq!(fits.contention.value, 0.0);
+        assert!((fits.misfit[1].unwrap() - (1.0 - 2.0 / 2.2)).abs() < 1e-9, "{:?}", fits.misfit);
+        // Four threads gain more than two let hope: so would the coherence.
+        let speed_up = |n: f64| [1.0, 1.2, 0.0, 3.0][n as usize - 1];
+        let fits = fit(&timings(&[1, 2, 4], 0.0, 1, speed_up)).unwrap();
+        assert_eq!(fits.coherence.unwrap().value, 0.0);
+        assert!(fits.misfit[1].unwrap() > 0.05, "{:?}", fits.misfit);
+        assert_eq!(
+            fit(&timings(&[1, 2, 4], 0.0, 1, |n| usl(0.1, 0.01, n))).unwrap().misfit[1],
+            None
+        );
     }
 
     #[test]
