@@ -43,7 +43,7 @@ use self::figures::Figure;
 use self::fit::Fits;
 use self::measure::{Effort, Readings};
 use self::options::{HELP, Options};
-use self::predict::{MOST, Target};
+use self::predict::{LIKE_THESE, MOST, Target};
 use self::rates::Rates;
 use self::report::Study;
 use self::table::Row;
@@ -167,7 +167,7 @@ fn targets(options: &Options, rates: &Rates, cache: usize) -> Vec<Target> {
     let here = Target::here(rates, cache);
     let each = here.memory[1] / rates.cores as f64;
     let memory = [here.memory[0], each * MOST as f64];
-    let name = "cores like these".to_owned();
+    let name = LIKE_THESE.to_owned();
     let mut targets = vec![Target { name, cores: MOST, memory, ..here }];
     for machine in &options.machines {
         targets.push(Target {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use unisono::bench_support::{SCALING, Workload};
 
 use super::machine;
-use super::predict::MOST;
+use super::predict::{LIKE_THESE, MOST};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -81,8 +81,16 @@ impl Options {
     }
 
     fn add(&mut self, machine: Machine) -> Result<(), String> {
-        if self.machines.iter().any(|other| file_name(&other.name) == file_name(&machine.name)) {
-            return Err(format!("--for: {:?} is named twice", machine.name));
+        let name = &machine.name;
+        if self.machines.iter().any(|other| file_name(&other.name) == file_name(name)) {
+            return Err(format!("--for: {name:?} is named twice"));
+        }
+        let all = self.machines.iter().map(|other| other.name.as_str()).chain([LIKE_THESE]);
+        if let Some(other) = all.into_iter().find(|other| same_files(other, name)) {
+            return Err(format!(
+                "--for: {name:?} would write the files of {other:?}, which is predicted for too; choose \
+                 another name"
+            ));
         }
         self.machines.push(machine);
         Ok(())
@@ -92,6 +100,17 @@ impl Options {
 /// A name as part of a file's name.
 pub fn file_name(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "-").to_lowercase()
+}
+
+/// Whether pictures of two machines would share a file: that of all workloads is named by the machine,
+/// those of one by the workload before it.
+fn same_files(a: &str, b: &str) -> bool {
+    let (a, b) = (file_name(a), file_name(b));
+    let of_one = |all: &str, one: &str| {
+        let named = |w: &Workload| [format!("{}-{one}", w.name), format!("parts-{}-{one}", w.name)];
+        SCALING.iter().flat_map(named).any(|name| name == all)
+    };
+    a == b || of_one(&a, &b) || of_one(&b, &a)
 }
 
 /// 1, 2, 3, 4, 6, 8, 12, … up to the cores, all cores, and one beyond.
@@ -194,6 +213,9 @@ mod tests {
             ("--for big=1,inf,1", "NAME=CORES,GFLOPS,GBS"),
             ("--for =1,1,1", "NAME=CORES,GFLOPS,GBS"),
             ("--for a=1,1,1 --for A=2,1,1", "named twice"),
+            ("--for Cores-like-these=64,100,300", "the files of \"cores like these\""),
+            ("--for a=1,1,1 --for tiny-a=1,1,1", "the files of \"a\""),
+            ("--for parts-tiny-a=1,1,1 --for a=1,1,1", "the files of \"parts-tiny-a\""),
             ("--out", "needs a value"),
             ("--quick=yes", "takes no value"),
             ("--fast", "unknown flag --fast"),

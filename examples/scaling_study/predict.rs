@@ -7,6 +7,8 @@ use super::work::{Setting, Work};
 
 /// The most threads that are looked at.
 pub const MOST: usize = 128;
+/// What the target of [`MOST`] cores of this machine is called.
+pub const LIKE_THESE: &str = "cores like these";
 /// More threads stop helping where doubling them gains less than this factor.
 const WORTH: f64 = 1.1;
 /// Seconds of sharing a pass out where there is but one core to measure it on.
