@@ -36,11 +36,13 @@ impl Reached {
     }
 }
 
-/// Trains 64-256-256-10 from several seeds, with each of them on each number of threads in turns.
+/// Trains 64-256-256-10 from several seeds, with each of them on each number of threads in turns. Leaves
+/// out threads for whose batch there are too few rows: the trainer would take a smaller one.
 pub fn measure(threads: &[usize], seeds: u64) -> Result<Vec<Reached>> {
     let (train, test) = unisono::datasets::digits().split_stratified(0.2, 1)?;
     let empty = |&n: &usize| Reached { threads: n, batch: ROWS * n, runs: vec![], missed: 0 };
-    let mut all: Vec<Reached> = threads.iter().map(empty).collect();
+    let enough = threads.iter().filter(|&&n| ROWS * n <= train.rows());
+    let mut all: Vec<Reached> = enough.map(empty).collect();
     for seed in 0..seeds {
         for reached in &mut all {
             match run(&train, &test, reached, seed)? {
@@ -93,6 +95,12 @@ mod tests {
         assert_eq!((reached.epochs(), reached.seconds().unwrap().len()), (Some(4.0), 3));
         let reached = Reached { missed: 1, ..reached };
         assert_eq!((reached.epochs(), reached.seconds()), (None, None));
+    }
+
+    #[test]
+    fn threads_without_rows_for_their_batch_are_left_out() {
+        let all = measure(&[1, 44, 45, 128], 0).unwrap();
+        assert_eq!(all.iter().map(|it| it.threads).collect::<Vec<_>>(), [1, 44]);
     }
 
     #[test]
