@@ -10,8 +10,10 @@ use unisono::bench_support::{Gauge, fma_peak, median};
 
 use super::sharing::{fork_join, join};
 
-/// Values of the three buffers that no cache holds: 64 MB each.
+/// Values of each of the three buffers that are streamed through: 64 MB, more than most caches hold.
 const STREAMED: usize = 16 << 20;
+/// Bytes of the three together.
+pub const STREAMED_BYTES: usize = 3 * 4 * STREAMED;
 /// Values of a buffer that goes from core to core: 512 KB, about what a worker's second cache keeps.
 const HANDED: usize = 128 << 10;
 
@@ -128,7 +130,7 @@ fn peak(threads: usize) -> f64 {
     fma_peak(1) * rounds as f64 * threads as f64 / together(threads, || (), run)
 }
 
-/// `a = b + 3 c` over buffers that no cache holds, which each thread writes first so that they lie in
+/// `a = b + 3 c` over buffers that few caches hold, which each thread writes first so that they lie in
 /// its part of the memory: two reads and a write, and the read that comes before a write.
 ///
 /// # Source

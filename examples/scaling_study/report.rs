@@ -8,9 +8,12 @@ use super::machine::Facts;
 use super::measure::Readings;
 use super::phases::{GROUPS, grouped};
 use super::predict::Target;
-use super::rates::Rates;
+use super::rates::{Rates, STREAMED_BYTES};
 use super::table::{self, COLUMNS, Row, duration, percent};
 use super::validate::Check;
+
+/// Below so many rounds an interval from resampled medians is about their range.
+const ROUNDS_OF_AN_INTERVAL: usize = 9;
 
 /// Everything that the report tells.
 pub struct Study<'a> {
@@ -93,8 +96,9 @@ impl<'a> Study<'a> {
                 table(&["", "this machine"], facts.collect()),
                 text(format!(
                     "Rates measured on the spot, before the study and after it. Last cache: {:.0} MB \
-                     ({told}).",
-                    self.cache.0 as f64 / 1e6
+                     ({told}).{}",
+                    self.cache.0 as f64 / 1e6,
+                    cached_rate(self.cache.0)
                 )),
                 table(&["what", "threads", "measured"], self.rate_rows()),
             ],
@@ -173,7 +177,8 @@ impl<'a> Study<'a> {
                 text(
                     "Least squares on the medians of strong scaling, relative to one thread of the same \
                      step, for the numbers of threads that have a core for each. In brackets: intervals \
-                     of 95% from resampled rounds. They tell the noise of measuring and nothing of \
+                     of 95% from resampled rounds, or with few rounds the range of these, which is no such \
+                     interval. They tell the noise of measuring and nothing of \
                      whether the law holds; with one number of threads beyond one any law of one \
                      coefficient meets the point, and what it says of more threads is untested. A \
                      serial part above 1 means that threads made the step slower: no part of the work \
@@ -203,8 +208,8 @@ impl<'a> Study<'a> {
         };
         let mut parts = vec![text(format!(
             "64-256-256-10 on handwritten digits until {:.0}% of the held-out rows are right, looked at \
-             after each epoch, with {ROWS} rows of the batch for each thread and Adam at {RATE} whatever \
-             the batch; medians over {} seeds. Time of training, without looking.",
+             after each epoch, with {ROWS} rows of the batch for each thread, as far as there are as \
+             many rows, and Adam at {RATE} whatever the batch; medians over {} seeds. Time of training, without looking.",
             100.0 * GOAL,
             self.reached.first().map_or(0, |it| it.runs.len() + it.missed),
         ))];
@@ -213,6 +218,18 @@ impl<'a> Study<'a> {
         parts.push(table(&["threads", "batch", "epochs", "time", "quartiles"], rows));
         Section::measured("Time to accuracy", parts)
     }
+}
+
+/// A word on memory's rate where a cache holds more than a quarter of what is streamed through.
+fn cached_rate(cache: usize) -> String {
+    if 4 * cache <= STREAMED_BYTES {
+        return String::new();
+    }
+    format!(
+        " The memory's rate comes from arrays of {:.0} MB together, less than four times as much: it may \
+         be partly a cache's, and so too high.",
+        STREAMED_BYTES as f64 / 1e6
+    )
 }
 
 /// Both laws' numbers with their intervals, how well they fit, and to what.
@@ -229,18 +246,29 @@ fn fit_cells(fits: &Fits) -> Vec<String> {
         None => "no point left".to_owned(),
     };
     let threads: Vec<_> = fits.threads.iter().map(usize::to_string).collect();
+    let rounds = counted(fits.rounds, "round");
+    let rounds = match fits.rounds {
+        n if n < ROUNDS_OF_AN_INTERVAL => format!("range of {rounds}, no interval of 95%"),
+        _ => rounds,
+    };
     vec![
         serial,
         told(fits.contention),
         fits.coherence.map_or_else(|| "cannot be told: taken as 0".to_owned(), told),
         fits.misfit.map(misfit).join(", "),
-        format!("{} threads, {}", threads.join(", "), counted(fits.rounds, "round")),
+        format!("{} threads, {rounds}", threads.join(", ")),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_that_may_be_a_caches_is_said_to_be() {
+        assert_eq!(cached_rate(32 << 20), "");
+        assert!(cached_rate(504 << 20).contains("arrays of 201 MB together"));
+    }
 
     #[test]
     fn a_law_that_does_not_hold_is_said_not_to() {
@@ -256,7 +284,12 @@ mod tests {
         let cells = fit_cells(&fits);
         assert_eq!(cells[0], "none: threads hurt, 9.0000 (8.9000 to 9.1000)");
         assert_eq!(cells[2], "cannot be told: taken as 0");
-        assert_eq!(cells[3..], ["400.0%, no point left", "1, 2 threads, 5 rounds"]);
+        assert_eq!(
+            cells[3..],
+            ["400.0%, no point left", "1, 2 threads, range of 5 rounds, no interval of 95%"]
+        );
+        fits.rounds = 9;
+        assert_eq!(fit_cells(&fits)[4], "1, 2 threads, 9 rounds");
         fits.serial = estimate(0.2);
         assert_eq!(fit_cells(&fits)[0], "0.2000 (0.1000 to 0.3000)");
         assert_eq!(
