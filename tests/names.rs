@@ -166,14 +166,17 @@ fn a_preprocessing_has_no_known_name_in_another_place() {
 
 #[test]
 fn a_preprocessings_classes_are_known_where_training_named_none() {
-    let rows = "x,y,kind\n1,2,a\n2,1,b\n3,5,c\n";
-    let fitted =
-        Preprocessor::new().target("kind").fit(&Table::from_csv_text(rows).unwrap()).unwrap();
+    let table = Table::from_csv_text("x,y,kind\n1,2,a\n2,1,b\n3,5,c\n").unwrap();
+    let fitted = |classes: [&str; 3]| {
+        Preprocessor::new().target("kind").class_names(classes).fit(&table).unwrap()
+    };
     let nameless = Dataset::classification(array![[1.0, 2.0], [2.0, 1.0], [3.0, 5.0]], [0, 1, 2]);
     let mut model = untrained();
     train_parallel(&mut model, &nameless.unwrap(), &config()).unwrap();
-    model.set_preprocessing(fitted).unwrap();
+    model.set_preprocessing(fitted(["a", "b", "c"])).unwrap();
     assert_refused(model.evaluate(&two()), C_FOR_B);
+    model.set_preprocessing(fitted(["a", "c", "b"])).unwrap();
+    model.evaluate(&two()).unwrap();
 }
 
 #[test]

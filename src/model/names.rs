@@ -12,13 +12,14 @@ pub(crate) type Names<'a> = [Option<&'a [String]>; 2];
 
 impl Sequential {
     fn names(&self) -> Names<'_> {
-        let of_preprocessing = || self.preprocessing().and_then(Preprocessing::class_names);
-        [self.feature_names(), self.class_names().or_else(of_preprocessing)]
+        [self.feature_names(), self.class_names()]
     }
 
-    /// Demands the names that the model knows, where both sides have some.
+    /// Demands the names that the model knows, or the classes of its preprocessing, where both sides have some.
     pub(crate) fn check_names(&self, data: DataSource) -> Result<()> {
-        check_alike(self.names(), data.names(), "the data")
+        let [columns, classes] = self.names();
+        let of_preprocessing = || self.preprocessing().and_then(Preprocessing::class_names);
+        check_alike([columns, classes.or_else(of_preprocessing)], data.names(), "the data")
     }
 
     /// Demands that no name which the model knows stands in another place. New ones may take the place
