@@ -263,18 +263,23 @@ impl Observer for Trigger {
     }
 }
 
+/// A net that panics where it is used after this step of the second epoch, and how to train it.
+fn bombed(step: usize, then: Flow) -> (Sequential, TrainConfig, Arc<AtomicUsize>) {
+    let fuse = Arc::new(AtomicUsize::new(1));
+    let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
+    let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
+    let model = builder.dense(2, Activation::Identity).build(1).unwrap();
+    let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
+    let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
+    (model, config.observer(Trigger { fuse: fuse.clone(), step, then }), fuse)
+}
+
 #[test]
 fn an_epoch_whose_validation_failed_ends_later() {
     let data = values(130, 5, 2, 1);
     let train = |explodes: bool| {
-        let fuse = Arc::new(AtomicUsize::new(1));
-        let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
-        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
-        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
-        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
-        let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
         let step = if explodes { 5 } else { 6 };
-        let config = config.observer(Trigger { fuse: fuse.clone(), step, then: Flow::Continue });
+        let (mut model, config, fuse) = bombed(step, Flow::Continue);
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         let history = trainer.run().or_else(|error| {
             assert!(explodes && matches!(error, Error::Panic { .. }), "{error}");
@@ -293,13 +298,7 @@ fn an_epoch_whose_validation_failed_ends_later() {
 fn an_observers_word_counts_also_where_validation_fails() {
     let data = values(130, 5, 2, 1);
     for step in [3, 5] {
-        let fuse = Arc::new(AtomicUsize::new(1));
-        let bomb = Bomb { place: Place::Forward, fuse: fuse.clone() };
-        let builder = Sequential::builder(5).dense(9, Activation::Tanh).layer(bomb);
-        let mut model = builder.dense(2, Activation::Identity).build(1).unwrap();
-        let config = TrainConfig::new(MeanSquaredError, Adam::new(0.01)).batch_size(26).epochs(4);
-        let config = config.validation(values(40, 5, 2, 2)).exact_threads(1);
-        let config = config.observer(Trigger { fuse: fuse.clone(), step, then: Flow::Stop });
+        let (mut model, config, fuse) = bombed(step, Flow::Stop);
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         assert!(matches!(trainer.run(), Err(Error::Panic { .. })));
         fuse.store(1, Ordering::SeqCst);

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use unisono::{
     Activation, Adam, Checkpoint, CrossEntropy, Dataset, EarlyStopping, EpochLog, EpochReport,
     Flow, Observer, OnlineTrainer, Progress, Result, Sequential, StepReport, StopReason,
-    TrainConfig, train_parallel,
+    TrainConfig, Trainer, train_parallel,
 };
 
 fn model() -> Sequential {
@@ -199,4 +199,66 @@ fn trainings_in_a_pool_share_an_observer_that_evaluates() {
         ended.recv_timeout(Duration::from_secs(60)).expect("every training ends");
     }
     assert!(best.lock().loss.is_finite());
+}
+
+const CHILD: &str = "UNISONO_TEST_PROGRESS";
+
+/// What the next test starts as a process of its own, whose standard error is no terminal.
+#[test]
+fn show_the_progress_of_sets() {
+    if std::env::var_os(CHILD).is_some() {
+        let mut model = model();
+        let config = config().observer(Progress::new());
+        let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
+        for seed in 1..=3 {
+            online.partial_fit(&classes(20, 6, 3, seed)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn progress_ends_with_the_last_set() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["show_the_progress_of_sets", "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("epoch 3  loss "), "{said}");
+}
+
+/// Panics at the news that a run goes on, or counts it.
+struct Hears(Arc<AtomicUsize>, bool);
+
+impl Observer for Hears {
+    fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    fn resume(&mut self, _: usize) {
+        assert!(!self.1, "of the observer's own");
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn only_runs_that_go_on_are_told_so_and_a_panic_then_leaves_the_model_as_it_was() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), classes(40, 6, 3, 1));
+    let goes_on = |epochs: usize, panics: bool| {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let checkpoint = Checkpoint::new(folder.path()).resume(true);
+        let config = config().epochs(epochs).checkpoint(checkpoint);
+        (config.observer(Hears(heard.clone(), panics)), heard)
+    };
+    let mut model = model();
+    let before = model.fingerprint();
+    train_parallel(&mut model, &data, &goes_on(2, false).0).unwrap();
+    for (epochs, expected) in [(2, 0), (3, 1)] {
+        let (config, heard) = goes_on(epochs, false);
+        Trainer::new(&mut self::model(), &data, &config).unwrap();
+        assert_eq!(heard.load(Ordering::SeqCst), expected, "{epochs} epochs");
+    }
+    let mut untrained = self::model();
+    assert!(Trainer::new(&mut untrained, &data, &goes_on(3, true).0).is_err());
+    assert_eq!(untrained.fingerprint(), before);
 }
