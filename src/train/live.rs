@@ -11,7 +11,7 @@ use crate::model::Sequential;
 /// Predicts with the newest parameters of a model in training, from any thread, and does not hold the
 /// training up. Clones are cheap and see the same model; [`Trainer::live`](super::Trainer::live) gives
 /// the first one. When training is over, it goes on with the last parameters, also where an error ended
-/// it; where a trainer is dropped within an epoch, with those that were published last.
+/// it; where these had overflowed, or a trainer is dropped within an epoch, with those published last.
 ///
 /// # Examples
 /// ```

@@ -53,8 +53,8 @@ enum Format {
 
 impl Format {
     /// How many bytes of a log stay when its last run goes on with `epoch`: not a line that was cut off,
-    /// nor those of epochs that are run again. Behind a first epoch, which may not have been logged yet,
-    /// lie those of another run.
+    /// nor those of epochs that are run again. The first epoch may not have been logged yet: then one line
+    /// at most is its own, and others are another run's.
     fn kept(self, text: &[u8], epoch: usize) -> usize {
         let line_start =
             |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
