@@ -19,6 +19,9 @@ pub(crate) const MOST_PIECES: usize = BLOCK / LANES;
 /// Outputs up to which panels follow each other without a gap.
 const NARROW: usize = 2 * STRIP;
 
+/// Weights up to which registers, of which a tile takes four times 16 exchanges, are not worth it.
+const FEW: usize = 64;
+
 /// The lines of one way of a first cache.
 const WAY: usize = 64;
 
@@ -94,7 +97,28 @@ pub(crate) fn transpose_block<'a>(
     weights: &[f32],
     pieces: impl Iterator<Item = &'a mut [f32]>,
 ) {
+    if block.inputs.len() * block.outputs.len() <= FEW {
+        return transpose_few(block, weights, pieces);
+    }
     dispatch!(simd => transpose_at(simd, block, weights, pieces));
+}
+
+/// The same of a block of a few weights, one after the other.
+fn transpose_few<'a>(
+    block: &WeightBlock,
+    weights: &[f32],
+    pieces: impl Iterator<Item = &'a mut [f32]>,
+) {
+    let (inputs, weights) = (block.inputs.len(), weights.as_chunks::<LANES>().0);
+    for (first, piece) in (0..inputs).step_by(LANES).zip(pieces) {
+        piece.fill(0.0);
+        for (output, to) in piece.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let panel = &weights[output / LANES * inputs..][first..inputs];
+            for (to, row) in to.iter_mut().zip(panel) {
+                *to = row[output % LANES];
+            }
+        }
+    }
 }
 
 /// The same at a level at hand.
@@ -139,8 +163,18 @@ fn transposed<S: Registers>(mut tile: [f32x16<S>; LANES]) -> [f32x16<S>; LANES] 
 mod tests {
     use super::*;
 
-    const SIZES: [(usize, usize); 8] =
-        [(1, 1), (4, 3), (17, 33), (240, 32), (241, 48), (784, 130), (40, 128), (33, 1100)];
+    const SIZES: [(usize, usize); 10] = [
+        (1, 1),
+        (4, 3),
+        (3, 20),
+        (20, 3),
+        (17, 33),
+        (240, 32),
+        (241, 48),
+        (784, 130),
+        (40, 128),
+        (33, 1100),
+    ];
 
     #[test]
     fn blocks_own_all_of_the_transpose_once() {

@@ -211,6 +211,14 @@ impl Stepper {
         }
     }
 
+    /// Cuts batches of `rows` rows from now on.
+    fn recut(&mut self, rows: usize, targets: TargetShape) {
+        self.cut.recut(rows, self.cutting);
+        if self.blocks.len() < self.cut.blocks.len() || self.most_rows < self.cut.most_rows() {
+            self.reserve(rows, targets);
+        }
+    }
+
     /// Writes the transposed weights anew, after parameters were changed from outside.
     pub fn refresh(&mut self, model: &Sequential) {
         let batch = Batch {
@@ -243,7 +251,7 @@ impl Stepper {
         self.outdate();
         if self.cut.rows != input.rows.len() || self.cutting.even != self.balance.is_even() {
             self.cutting.even = self.balance.is_even();
-            self.reserve(input.rows.len(), input.data.targets().shape());
+            self.recut(input.rows.len(), input.data.targets().shape());
         }
         let mut outcome = self.forward_backward(model, input, timer);
         input.check(outcome.loss)?;
