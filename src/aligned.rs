@@ -55,7 +55,8 @@ impl Aligned {
         Self { memory: Memory::Heap(data), start, len }
     }
 
-    fn in_large_pages(len: usize) -> Option<Self> {
+    /// `len` zeros in large pages, where that pays and the system has them.
+    pub fn in_large_pages(len: usize) -> Option<Self> {
         let (map, start) = pages::zeros(len)?;
         Some(Self { memory: Memory::Pages(map), start, len })
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::targets::{self, Targets, check_finite, contiguous, zeros};
-use crate::simd::{dispatch, largest};
+use super::features::Features;
+use super::targets::{self, Targets, check_finite, zeros};
 use crate::{Error, Result};
 
 /// Classes that `Display` lists before it says how many more there are.
@@ -34,7 +34,7 @@ const CLASSES_SHOWN: usize = 10;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    features: Array2<f32>,
+    features: Features,
     targets: Targets,
     /// The largest absolute value among the features.
     largest: f32,
@@ -49,6 +49,11 @@ impl Dataset {
     /// If there are no rows or no columns, a number is not finite, the lengths differ or a label
     /// is out of range.
     pub fn new(features: Array2<f32>, targets: Targets) -> Result<Self> {
+        Self::of_features(Features::new(features), targets)
+    }
+
+    /// As [`new`](Self::new).
+    pub(super) fn of_features(features: Features, targets: Targets) -> Result<Self> {
         Self::checked(features, targets, None, None)
     }
 
@@ -92,13 +97,12 @@ impl Dataset {
     }
 
     fn checked(
-        features: Array2<f32>,
+        features: Features,
         targets: Targets,
         feature_names: Option<Vec<String>>,
         class_names: Option<Vec<String>>,
     ) -> Result<Self> {
-        let features = contiguous(features);
-        let (rows, columns) = features.dim();
+        let (rows, columns) = (features.rows(), features.columns());
         if rows == 0 || columns == 0 {
             return Err(Error::Data(format!(
                 "features are {rows} rows x {columns} columns: at least one of each is needed"
@@ -108,7 +112,7 @@ impl Dataset {
             return Err(Error::Data(format!("{rows} rows: fewer than 2^32 are possible")));
         }
         let targets = targets.checked(rows)?;
-        let largest = largest_of(&features);
+        let largest = features.largest();
         if !largest.is_finite() {
             check_finite(features.view(), "features", feature_names.as_deref())?;
         }
@@ -148,8 +152,13 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Returns the same rows with other features, which are checked; column names stay.
-    pub(crate) fn with_features(&self, features: Array2<f32>) -> Result<Self> {
+    /// Returns the same rows with features that `change` writes over them, which are checked; column names stay.
+    pub(super) fn with_changed(
+        &self,
+        change: impl FnOnce(ArrayViewMut2<'_, f32>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut features = self.features.clone();
+        change(features.view_mut())?;
         Self::checked(
             features,
             self.targets.clone(),
@@ -160,23 +169,24 @@ impl Dataset {
 
     /// Joins what was checked as it was read.
     pub(crate) fn of_checked(features: Array2<f32>, targets: Targets) -> Self {
-        let largest = largest_of(&features);
+        let features = Features::new(features);
+        let largest = features.largest();
         Self { features, targets, largest, feature_names: None, class_names: None }
     }
 
     /// The features and the targets by themselves.
     pub(crate) fn into_parts(self) -> (Array2<f32>, Targets) {
-        (self.features, self.targets)
+        (self.features.into_array(), self.targets)
     }
 
     /// Counts the rows.
     pub fn rows(&self) -> usize {
-        self.features.nrows()
+        self.features.rows()
     }
 
     /// Counts the columns of the features: the inputs of a model.
     pub fn features(&self) -> usize {
-        self.features.ncols()
+        self.features.columns()
     }
 
     /// Views the features, rows x columns.
@@ -186,7 +196,7 @@ impl Dataset {
 
     /// Views the features, row after row without gaps.
     pub(crate) fn features_slice(&self) -> &[f32] {
-        self.features.as_slice().expect("features are contiguous since they were checked")
+        self.features.values()
     }
 
     /// The largest absolute value among the features.
@@ -269,9 +279,9 @@ impl Dataset {
 
     /// The same of rows that are there.
     pub(super) fn gather(&self, rows: &[usize]) -> Self {
-        let features = targets::gather(&self.features, rows);
+        let features = self.features.gather(rows);
         Self {
-            largest: largest_of(&features),
+            largest: features.largest(),
             features,
             targets: self.targets.gather(rows),
             feature_names: self.feature_names.clone(),
@@ -312,11 +322,6 @@ impl Dataset {
     pub(crate) fn needs_classes(&self, what: &str) -> Error {
         Error::Data(format!("{what}: the targets have to be classes, and these are values"))
     }
-}
-
-fn largest_of(features: &Array2<f32>) -> f32 {
-    let values = features.as_slice().expect("features are contiguous since they were checked");
-    dispatch!(_simd => largest(values))
 }
 
 impl fmt::Display for Dataset {

@@ -9,9 +9,10 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
-use ndarray::Array2;
 
 use super::Dataset;
+use super::features::Features;
+use super::targets::{self, Targets};
 use crate::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -69,11 +70,14 @@ pub(super) fn read_pair(images: &Path, labels: &Path, classes: Option<usize>) ->
         ));
     }
     let columns = image_set.data.len().checked_div(rows).unwrap_or(0);
-    let pixels = image_set.data.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
-    let features = Array2::from_shape_vec((rows, columns), pixels)
-        .map_err(|error| parse(&images, error.to_string()))?;
+    let mut features =
+        Features::zeros(rows, columns).map_err(|error| parse(&images, error.to_string()))?;
+    for (value, &pixel) in features.values_mut().iter_mut().zip(&image_set.data) {
+        *value = f32::from(pixel) / 255.0;
+    }
     let classes = classes.unwrap_or(label_set.data.iter().max().map_or(0, |&l| l as usize + 1));
-    Dataset::classification_with(features, label_set.data, classes)
+    let targets = Targets::Classes { labels: targets::labels(label_set.data)?, count: classes };
+    Dataset::of_features(features, targets)
         .map_err(|error| parse(&images, format!("with {labels}: {error}")))
 }
 

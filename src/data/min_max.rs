@@ -1,9 +1,9 @@
 //! Scaling to a range.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Dataset;
-use super::scaler::{check_input, each, finite, map};
+use super::scaler::{changed, check_input, each, map};
 use crate::{Error, Result};
 
 /// Brings every column to a range, 0 to 1 unless told otherwise: its smallest value to the lower
@@ -119,7 +119,7 @@ impl MinMaxScaler {
     /// # Errors
     /// If it has another number of columns, or a result is too large for f32.
     pub fn transform(&self, data: &Dataset) -> Result<Dataset> {
-        data.with_features(self.apply(data.x())?)
+        data.with_changed(|x| self.apply(x))
     }
 
     /// Undoes [`MinMaxScaler::transform`].
@@ -127,7 +127,7 @@ impl MinMaxScaler {
     /// # Errors
     /// As [`MinMaxScaler::transform`].
     pub fn inverse_transform(&self, data: &Dataset) -> Result<Dataset> {
-        data.with_features(self.undo(data.x())?)
+        data.with_changed(|x| self.undo(x))
     }
 
     /// Brings the columns of an array to the range.
@@ -135,7 +135,7 @@ impl MinMaxScaler {
     /// # Errors
     /// As [`MinMaxScaler::transform`].
     pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        finite(self.apply(x)?)
+        changed(x, |x| self.apply(x))
     }
 
     /// Undoes [`MinMaxScaler::transform_array`], as for a model's predictions.
@@ -143,7 +143,7 @@ impl MinMaxScaler {
     /// # Errors
     /// As [`MinMaxScaler::transform`].
     pub fn inverse_transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        finite(self.undo(x)?)
+        changed(x, |x| self.undo(x))
     }
 
     /// The width of a column, 1 if it is constant.
@@ -158,7 +158,7 @@ impl MinMaxScaler {
         (0..self.min.len()).map(|column| self.width(column)).collect()
     }
 
-    fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    fn apply(&self, x: ArrayViewMut2<'_, f32>) -> Result<()> {
         map(x, self.min.len(), |column, v| self.scaled(column, v))
     }
 
@@ -173,7 +173,7 @@ impl MinMaxScaler {
         }
     }
 
-    fn undo(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    fn undo(&self, x: ArrayViewMut2<'_, f32>) -> Result<()> {
         map(x, self.min.len(), |column, v| {
             (v - self.low) / (self.high - self.low) * self.width(column) + self.min[column]
         })

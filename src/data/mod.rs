@@ -10,6 +10,7 @@ mod csv_records;
 mod csv_target;
 mod dataset;
 mod fashion_mnist;
+mod features;
 mod idx;
 mod min_max;
 mod permutation;

@@ -1,15 +1,16 @@
 //! Fitted preprocessing: how raw rows become features, and outputs values in the target's units.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::classes;
 use super::csv::{is_missing, number};
 use super::dataset::Dataset;
+use super::features::Features;
 use super::preprocessor::{Unseen, unknown};
-use super::scaler::finite;
 use super::scaling::Scaler;
 use super::table::Table;
+use super::targets::{self, Targets, check_finite};
 use crate::{Error, Result};
 
 /// Turns raw rows into features, and outputs into the target's units: tables as a
@@ -138,12 +139,18 @@ impl Preprocessing {
     /// If a column is not there, or a cell is missing, no number or an unseen category where that is
     /// an error; line and column are in it. Also if it is a scaler, which knows no columns by name.
     pub fn transform(&self, table: &Table) -> Result<Array2<f32>> {
+        let mut x = Array2::zeros((table.rows(), self.features()));
+        self.encode(table, x.view_mut())?;
+        Ok(x)
+    }
+
+    /// Writes the features of every row over zeros.
+    fn encode(&self, table: &Table, mut x: ArrayViewMut2<'_, f32>) -> Result<()> {
         if self.scaler.is_some() {
             let problem = "is a scaler of numbers, which knows no columns by name: take \
                            `transform_array`";
             return Err(Error::config("preprocessing", problem));
         }
-        let mut x = Array2::zeros((table.rows(), self.features()));
         let mut first = 0;
         for Column { name, encoding } in &self.columns {
             for (row, cell) in table.cells(name)?.iter().enumerate() {
@@ -154,7 +161,7 @@ impl Preprocessing {
             }
             first += encoding.width();
         }
-        Ok(x)
+        Ok(())
     }
 
     /// Computes the features of every row of an array of raw numbers, whose columns are those of the
@@ -169,7 +176,7 @@ impl Preprocessing {
     /// infinite where that is an error.
     pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         if let Some(scaler) = &self.scaler {
-            super::targets::check_finite(x, "raw rows", None)?;
+            check_finite(x, "raw rows", None)?;
             return scaler.transform_array(x);
         }
         if x.ncols() != self.columns.len() {
@@ -201,7 +208,8 @@ impl Preprocessing {
             let problem = "expected a column to predict: name it when fitting";
             return Err(Error::config("target", problem));
         };
-        let x = self.transform(table)?;
+        let mut x = Features::zeros(table.rows(), self.features())?;
+        self.encode(table, x.view_mut())?;
         let cells = table.cells(&target.name)?.iter().enumerate();
         let wrong = |row, problem: String| table.wrong(row, &target.name, &problem);
         let data = match &target.encoding {
@@ -211,7 +219,8 @@ impl Preprocessing {
                     label.ok_or_else(|| wrong(row, unknown(cell, names)))
                 };
                 let labels = cells.map(label).collect::<Result<Vec<usize>>>()?;
-                Dataset::classification_with(x, labels, names.len())?
+                let labels = targets::labels(labels)?;
+                Dataset::of_features(x, Targets::Classes { labels, count: names.len() })?
                     .with_class_names(names.clone())?
             }
             TargetEncoding::Values { mean, scale } => {
@@ -220,7 +229,7 @@ impl Preprocessing {
                     let value = number(cell).map_err(|problem| wrong(row, problem))?;
                     y[(row, 0)] = (value - mean) / scale;
                 }
-                Dataset::regression(x, y)?
+                Dataset::of_features(x, Targets::Values(y))?
             }
         };
         data.with_feature_names(self.feature_names())
@@ -235,7 +244,7 @@ impl Preprocessing {
         if let Some(Target { encoding: TargetEncoding::Values { mean, scale }, .. }) = &self.target
         {
             y.mapv_inplace(|y| y * scale + mean);
-            y = finite(y)?;
+            check_finite(y.view(), "scaled values", None)?;
         }
         match &self.target_scaler {
             Some(scaler) => scaler.inverse_transform_array(y.view()),

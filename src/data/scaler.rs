@@ -1,6 +1,6 @@
 //! Standardisation, and what both scalers share.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::Dataset;
 use super::targets::check_finite;
@@ -112,7 +112,7 @@ impl StandardScaler {
     /// # Errors
     /// If it has another number of columns, or a result is too large for f32.
     pub fn transform(&self, data: &Dataset) -> Result<Dataset> {
-        data.with_features(self.apply(data.x())?)
+        data.with_changed(|x| self.apply(x))
     }
 
     /// Undoes [`StandardScaler::transform`].
@@ -120,7 +120,7 @@ impl StandardScaler {
     /// # Errors
     /// As [`StandardScaler::transform`].
     pub fn inverse_transform(&self, data: &Dataset) -> Result<Dataset> {
-        data.with_features(self.undo(data.x())?)
+        data.with_changed(|x| self.undo(x))
     }
 
     /// Standardises the columns of an array.
@@ -128,7 +128,7 @@ impl StandardScaler {
     /// # Errors
     /// As [`StandardScaler::transform`].
     pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        finite(self.apply(x)?)
+        changed(x, |x| self.apply(x))
     }
 
     /// Undoes [`StandardScaler::transform_array`], as for a model's predictions.
@@ -136,10 +136,10 @@ impl StandardScaler {
     /// # Errors
     /// As [`StandardScaler::transform`].
     pub fn inverse_transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        finite(self.undo(x)?)
+        changed(x, |x| self.undo(x))
     }
 
-    fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    fn apply(&self, x: ArrayViewMut2<'_, f32>) -> Result<()> {
         map(x, self.mean.len(), |column, v| (v - self.mean[column]) / self.scale[column])
     }
 
@@ -150,7 +150,7 @@ impl StandardScaler {
         }
     }
 
-    fn undo(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    fn undo(&self, x: ArrayViewMut2<'_, f32>) -> Result<()> {
         map(x, self.mean.len(), |column, v| v * self.scale[column] + self.mean[column])
     }
 }
@@ -175,23 +175,27 @@ pub(super) fn each(x: ArrayView2<'_, f32>, mut visit: impl FnMut(usize, f64)) {
 
 /// Maps every value by its column, in f64.
 pub(super) fn map(
-    x: ArrayView2<'_, f32>,
+    mut x: ArrayViewMut2<'_, f32>,
     columns: usize,
     f: impl Fn(usize, f64) -> f64,
-) -> Result<Array2<f32>> {
+) -> Result<()> {
     if x.ncols() != columns {
         let what = "columns, as many as the scaler was fitted on";
         return Err(Error::shape(what, columns, x.ncols()));
     }
-    let mut y = x.as_standard_layout().into_owned();
-    for mut row in y.axis_iter_mut(Axis(0)) {
+    for mut row in x.axis_iter_mut(Axis(0)) {
         row.iter_mut().enumerate().for_each(|(column, v)| *v = f(column, f64::from(*v)) as f32);
     }
-    Ok(y)
+    Ok(())
 }
 
-/// Passes an array on if all its values are finite.
-pub(super) fn finite(y: Array2<f32>) -> Result<Array2<f32>> {
+/// A copy of an array that `change` has changed, if all its values are finite.
+pub(super) fn changed(
+    x: ArrayView2<'_, f32>,
+    change: impl FnOnce(ArrayViewMut2<'_, f32>) -> Result<()>,
+) -> Result<Array2<f32>> {
+    let mut y = x.as_standard_layout().into_owned();
+    change(y.view_mut())?;
     check_finite(y.view(), "scaled values", None)?;
     Ok(y)
 }

@@ -4,7 +4,8 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::Dataset;
-use super::targets::zeros;
+use super::features::Features;
+use super::targets::{self, Targets, zeros};
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
 
@@ -47,13 +48,15 @@ pub fn synthetic_classification(
     seed: u64,
 ) -> Result<Dataset> {
     check(&[("rows", rows), ("features", features), ("classes", classes)])?;
-    let mut x = normals(rows, features, 1.0, seed, Part::ClusterRows)?;
+    let mut x = Features::zeros(rows, features)?;
+    draw(x.values_mut(), features, 1.0, seed, Part::ClusterRows);
     let spread = CLUSTER_DISTANCE / (2.0 * features as f32).sqrt();
     let centres = normals(classes, features, spread, seed, Part::ClusterCentres)?;
-    for (row, mut x) in x.axis_iter_mut(Axis(0)).enumerate() {
+    for (row, mut x) in x.view_mut().axis_iter_mut(Axis(0)).enumerate() {
         x += &centres.row(row % classes);
     }
-    Dataset::classification_with(x, (0..rows).map(|row| row % classes), classes)
+    let labels = targets::labels((0..rows).map(|row| row % classes))?;
+    Dataset::of_features(x, Targets::Classes { labels, count: classes })
 }
 
 /// Makes up rows of normal features, and outputs that a small random net computes from them.
@@ -80,16 +83,17 @@ pub fn synthetic_regression(
     let (into, out_of) = (1.0 / (features as f32).sqrt(), (2.0 / TEACHER_UNITS as f32).sqrt());
     let w = normals(features, TEACHER_UNITS, into, seed, Part::TeacherInput)?;
     let v = normals(TEACHER_UNITS, outputs, out_of, seed, Part::TeacherOutput)?;
-    let x = normals(rows, features, 1.0, seed, Part::TeacherRows)?;
+    let mut x = Features::zeros(rows, features)?;
+    draw(x.values_mut(), features, 1.0, seed, Part::TeacherRows);
     let mut y = normals(rows, outputs, NOISE, seed, Part::TeacherNoise)?;
-    let x_rows = flat(&x).par_chunks(features);
+    let x_rows = x.values().par_chunks(features);
     flat_mut(&mut y).par_chunks_mut(outputs).zip(x_rows).for_each(|(y, x)| {
         let mut hidden = [0.0; TEACHER_UNITS];
         add_product(&mut hidden, x, flat(&w));
         hidden.iter_mut().for_each(|h| *h = h.max(0.0));
         add_product(y, &hidden, flat(&v));
     });
-    Dataset::regression(x, y)
+    Dataset::of_features(x, Targets::Values(y))
 }
 
 /// Adds `x` times `weights` (in x out) to `y`, in the order of the inputs.
@@ -108,11 +112,16 @@ fn normals(
     part: Part,
 ) -> Result<Array2<f32>> {
     let mut table = zeros(rows, columns)?;
-    flat_mut(&mut table).par_chunks_mut(columns).enumerate().for_each(|(row, values)| {
+    draw(flat_mut(&mut table), columns, deviation, seed, part);
+    Ok(table)
+}
+
+/// The same into rows of `columns` values.
+fn draw(table: &mut [f32], columns: usize, deviation: f32, seed: u64, part: Part) {
+    table.par_chunks_mut(columns).enumerate().for_each(|(row, values)| {
         let mut stream = Stream::new(seed, Purpose::Synthetic, part as u64, row as u64);
         values.iter_mut().for_each(|v| *v = stream.normal() * deviation);
     });
-    Ok(table)
 }
 
 fn flat(table: &Array2<f32>) -> &[f32] {

@@ -1,6 +1,6 @@
 //! What a data set asks to be predicted: classes or values.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::{Error, Result};
 
@@ -89,7 +89,7 @@ impl Targets {
             Self::Classes { labels, count } => {
                 Self::Classes { labels: rows.iter().map(|&r| labels[r]).collect(), count: *count }
             }
-            Self::Values(values) => Self::Values(gather(values, rows)),
+            Self::Values(values) => Self::Values(values.select(Axis(0), rows)),
         }
     }
 }
@@ -160,11 +160,6 @@ pub(crate) fn check_finite(
         "{what}: row {row}, column {column}{name} is {value}; \
          only finite numbers can be learned from: leave the row out or fill in a value"
     )))
-}
-
-/// Copies the given rows of an array, all of which exist.
-pub(crate) fn gather(array: &Array2<f32>, rows: &[usize]) -> Array2<f32> {
-    array.select(ndarray::Axis(0), rows)
 }
 
 #[cfg(test)]
