@@ -55,10 +55,14 @@ impl Aligned {
         Self { memory: Memory::Heap(data), start, len }
     }
 
-    /// `len` zeros in large pages, where that pays and the system has them.
-    pub fn in_large_pages(len: usize) -> Option<Self> {
+    fn in_large_pages(len: usize) -> Option<Self> {
         let (map, start) = pages::zeros(len)?;
         Some(Self { memory: Memory::Pages(map), start, len })
+    }
+
+    #[cfg(test)]
+    pub fn is_in_large_pages(&self) -> bool {
+        matches!(self.memory, Memory::Pages(_))
     }
 
     /// Makes it at least `len` long, all zeros where it was shorter.

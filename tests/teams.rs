@@ -114,6 +114,22 @@ fn sets_of_any_size_are_learned_from_as_they_arrive() {
     });
 }
 
+/// The rows of a last batch that is hardly shorter lie in one block instead of two.
+#[test]
+fn a_short_batch_in_larger_blocks_finds_room() {
+    let data = data();
+    let sets = [520, 1020].map(|rows| {
+        let rows: Vec<usize> = (0..rows).map(|row| row * 3 % ROWS).collect();
+        data.select(&rows).unwrap()
+    });
+    assert_same(|config| {
+        let mut model = model();
+        let mut online = OnlineTrainer::new(&mut model, &config.batch_size(520)).unwrap();
+        let losses = sets.each_ref().map(|set| online.partial_fit(set).unwrap().loss.to_bits());
+        (losses, online.model().fingerprint())
+    });
+}
+
 #[test]
 fn a_set_that_is_refused_costs_the_optimizer_nothing() {
     let (data, wrong) = (data(), classes(300, 6, 3, 1));

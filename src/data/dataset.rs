@@ -45,8 +45,8 @@ pub struct Dataset {
 impl Dataset {
     /// Joins features and targets of either kind.
     ///
-    /// The array stays where it is. What the crate copies, as [`select`](Self::select), splits and scalers do, lies in
-    /// the system's large pages if it is large: nets on wide rows trained 1.02 to 1.03 times as fast on such features.
+    /// The array stays where it is if its rows follow each other. Copies, as [`select`](Self::select), splits and scalers
+    /// make them, lie in the system's large pages if they are large: 784-128-10 trained 1.015 to 1.034 times as fast.
     ///
     /// # Errors
     /// If there are no rows or no columns, a number is not finite, the lengths differ or a label
@@ -88,7 +88,7 @@ impl Dataset {
     where
         L: TryInto<u32> + Copy + fmt::Display,
     {
-        Self::new(features, Targets::Classes { labels: targets::labels(labels)?, count })
+        Self::new(features, targets::classes(labels, count)?)
     }
 
     /// Joins features and the values to predict, rows x outputs.
@@ -366,6 +366,25 @@ mod tests {
         assert_eq!(Dataset::classification(features, [0, 4]).unwrap().classes(), Some(5));
         assert_eq!(small().classes(), Some(4));
         assert_eq!(small().class_counts(), Some(vec![1, 0, 2, 0]));
+    }
+
+    #[test]
+    fn what_the_crate_writes_lies_in_large_pages_where_the_system_has_them() {
+        let (rows, columns) = (60_000, 20);
+        let there = crate::pages::zeros(rows * columns).is_some();
+        let labels = (0..rows).map(|row| row % 2);
+        let given = Dataset::classification(Array2::zeros((rows, columns)), labels).unwrap();
+        let scaler = crate::StandardScaler::fit(&given).unwrap();
+        let ends = crate::MinMaxScaler::fit(&given).unwrap();
+        for own in [
+            crate::datasets::synthetic_classification(rows, columns, 2, 1).unwrap(),
+            given.select(&(0..rows).collect::<Vec<_>>()).unwrap(),
+            given.one_hot().unwrap(),
+            scaler.transform(&given).unwrap(),
+            ends.transform(&given).unwrap(),
+        ] {
+            assert_eq!(own.features.are_in_large_pages(), there);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::Dataset;
 use super::features::Features;
-use super::targets::{self, Targets};
+use super::targets;
 use crate::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -76,8 +76,8 @@ pub(super) fn read_pair(images: &Path, labels: &Path, classes: Option<usize>) ->
         *value = f32::from(pixel) / 255.0;
     }
     let classes = classes.unwrap_or(label_set.data.iter().max().map_or(0, |&l| l as usize + 1));
-    let targets = Targets::Classes { labels: targets::labels(label_set.data)?, count: classes };
-    Dataset::of_features(features, targets)
+    targets::classes(label_set.data, classes)
+        .and_then(|targets| Dataset::of_features(features, targets))
         .map_err(|error| parse(&images, format!("with {labels}: {error}")))
 }
 

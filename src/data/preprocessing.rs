@@ -139,7 +139,7 @@ impl Preprocessing {
     /// If a column is not there, or a cell is missing, no number or an unseen category where that is
     /// an error; line and column are in it. Also if it is a scaler, which knows no columns by name.
     pub fn transform(&self, table: &Table) -> Result<Array2<f32>> {
-        let mut x = Array2::zeros((table.rows(), self.features()));
+        let mut x = targets::zeros(table.rows(), self.features())?;
         self.encode(table, x.view_mut())?;
         Ok(x)
     }
@@ -219,8 +219,7 @@ impl Preprocessing {
                     label.ok_or_else(|| wrong(row, unknown(cell, names)))
                 };
                 let labels = cells.map(label).collect::<Result<Vec<usize>>>()?;
-                let labels = targets::labels(labels)?;
-                Dataset::of_features(x, Targets::Classes { labels, count: names.len() })?
+                Dataset::of_features(x, targets::classes(labels, names.len())?)?
                     .with_class_names(names.clone())?
             }
             TargetEncoding::Values { mean, scale } => {

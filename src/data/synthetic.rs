@@ -55,8 +55,7 @@ pub fn synthetic_classification(
     for (row, mut x) in x.view_mut().axis_iter_mut(Axis(0)).enumerate() {
         x += &centres.row(row % classes);
     }
-    let labels = targets::labels((0..rows).map(|row| row % classes))?;
-    Dataset::of_features(x, Targets::Classes { labels, count: classes })
+    Dataset::of_features(x, targets::classes((0..rows).map(|row| row % classes), classes)?)
 }
 
 /// Makes up rows of normal features, and outputs that a small random net computes from them.

@@ -94,6 +94,14 @@ impl Targets {
     }
 }
 
+/// Classes as targets, of which there are `count`.
+pub(crate) fn classes<L>(given: impl IntoIterator<Item = L>, count: usize) -> Result<Targets>
+where
+    L: TryInto<u32> + Copy + std::fmt::Display,
+{
+    Ok(Targets::Classes { labels: labels(given)?, count })
+}
+
 /// Turns labels of any integer type into the crate's.
 pub(crate) fn labels<L>(given: impl IntoIterator<Item = L>) -> Result<Vec<u32>>
 where
@@ -132,9 +140,13 @@ pub(crate) fn contiguous(array: Array2<f32>) -> Array2<f32> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
 
+pub(crate) fn too_large(rows: usize, columns: usize) -> Error {
+    Error::Data(format!("{rows} x {columns} numbers do not fit into memory"))
+}
+
 /// Makes a table of zeros, or says that it is too large.
 pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Array2<f32>> {
-    let too_large = || Error::Data(format!("{rows} x {columns} numbers do not fit into memory"));
+    let too_large = || too_large(rows, columns);
     let len = rows.checked_mul(columns).ok_or_else(too_large)?;
     let mut data = Vec::new();
     data.try_reserve_exact(len).map_err(|_| too_large())?;
