@@ -301,8 +301,10 @@ fn an_observers_word_counts_also_where_validation_fails() {
         let (mut model, config, fuse) = bombed(step, Flow::Stop);
         let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
         assert!(matches!(trainer.run(), Err(Error::Panic { .. })));
+        let stopped = trainer.model().fingerprint();
         fuse.store(1, Ordering::SeqCst);
         let history = trainer.run().unwrap();
         assert_eq!((history.stopped, history.epochs.len()), (StopReason::Observer, 2), "{step}");
+        assert_eq!(model.fingerprint(), stopped, "no step was made after the word at step {step}");
     }
 }

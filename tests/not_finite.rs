@@ -126,9 +126,27 @@ fn a_weight_that_overflows_is_found_as_the_epoch_ends() {
     }
 }
 
+fn two_rows() -> Dataset {
+    Dataset::regression(array![[4.0], [4.0]], array![[9.0], [9.0]]).unwrap()
+}
+
+/// It overflows in the first of an epoch's two steps.
+#[test]
+fn a_weight_that_overflowed_is_not_published() {
+    let data = two_rows();
+    let mut model = Sequential::builder(1).dense(1, Activation::Identity).build(1).unwrap();
+    let config = TrainConfig::new(MeanAbsoluteError, Sgd::new(1e38)).batch_size(1).epochs(1);
+    let before = model.fingerprint();
+    let mut trainer = Trainer::new(&mut model, &data, &config).unwrap();
+    let live = trainer.live(1);
+    trainer.step().unwrap();
+    assert!(trainer.model().fingerprint() != before);
+    assert_eq!(live.snapshot().fingerprint(), before, "readers keep what they had");
+}
+
 #[test]
 fn a_weight_that_overflowed_is_not_in_a_checkpoint() {
-    let data = Dataset::regression(array![[4.0], [4.0]], array![[9.0], [9.0]]).unwrap();
+    let data = two_rows();
     let builder = Sequential::builder(1).dense(1, Activation::Identity);
     for (steps, step) in [(1, 1), (9, 2)] {
         let folder = tempfile::tempdir().unwrap();

@@ -71,10 +71,7 @@ impl Trainer<'_> {
         if ends {
             self.check_params()?;
         }
-        if let Some(publisher) = &mut self.publisher {
-            self.epoch.stop_clock();
-            publisher.step(self.model, self.stepper.steps);
-        }
+        self.publish_if_due(ends);
         if !ends {
             self.save_if_due(Moment::Step)?;
             return Ok(None);
@@ -103,9 +100,23 @@ impl Trainer<'_> {
         told.and(saved).map(|()| Some(report))
     }
 
-    /// Ends an epoch whose last step was made but of which an observer did not let it hear the end.
+    /// Publishes where a reader waits for this step and no update has overflowed; at an epoch's end that is known.
+    fn publish_if_due(&mut self, known_good: bool) {
+        let steps = self.stepper.steps;
+        if self.publisher.as_ref().is_none_or(|publisher| !publisher.is_due(steps)) {
+            return;
+        }
+        self.epoch.stop_clock();
+        let good = known_good || self.check_params().is_ok();
+        if let (true, Some(publisher)) = (good, &mut self.publisher) {
+            publisher.publish(self.model);
+        }
+    }
+
+    /// Ends an epoch whose last step was made, or of which an observer has asked for the end, where something failed
+    /// before it did.
     pub(super) fn end_epoch_left_open(&mut self) -> Result<Option<EpochReport>> {
-        match self.epoch.step == self.steps_per_epoch() {
+        match self.epoch.asked || self.epoch.step == self.steps_per_epoch() {
             true => self.after_step(Flow::Continue),
             false => Ok(None),
         }

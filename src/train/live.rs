@@ -11,7 +11,7 @@ use crate::model::Sequential;
 /// Predicts with the newest parameters of a model in training, from any thread, and does not hold the
 /// training up. Clones are cheap and see the same model; [`Trainer::live`](super::Trainer::live) gives
 /// the first one. When training is over, it goes on with the last parameters, also where an error ended
-/// it; where these had overflowed, or a trainer is dropped within an epoch, with those published last.
+/// it; parameters that have overflowed are not published: where the last ones had, or a trainer is dropped within an epoch, with those published last.
 ///
 /// # Examples
 /// ```
@@ -83,11 +83,9 @@ impl Publisher {
         usize::try_from(self.every - steps % self.every).unwrap_or(usize::MAX)
     }
 
-    /// Publishes after step `steps`, if that is one of those and anybody has a handle.
-    pub fn step(&mut self, model: &Sequential, steps: u64) {
-        if steps.is_multiple_of(self.every) {
-            self.publish(model);
-        }
+    /// Whether step `steps` is one after which it publishes, and anybody has a handle.
+    pub fn is_due(&self, steps: u64) -> bool {
+        steps.is_multiple_of(self.every) && !self.alone()
     }
 
     /// Whether nobody has a handle.
