@@ -130,8 +130,12 @@ fn a_new_run_takes_new_names_but_no_known_one_in_another_place() {
     assert_refused(train_parallel(&mut model, &two(), &config()), &["class 1", "\"b\"", "\"c\""]);
     assert_refused(train_parallel(&mut model, &swapped(), &config()), Y_FOR_X);
     assert_eq!(model.fingerprint(), before);
+    let table = Table::from_csv_text("x,y,kind\n1,2,a\n2,1,b\n3,5,c\n").unwrap();
+    model.set_preprocessing(Preprocessor::new().target("kind").fit(&table).unwrap()).unwrap();
+    assert_eq!(model.predict_labels(&table).unwrap().len(), 3);
     let renamed = named(["x", "height"], ["cat", "b", "dog"]);
     train_parallel(&mut model, &renamed, &config()).unwrap();
+    assert_refused(model.predict_labels(&table), &["of the preprocessing", "\"cat\"", "\"a\""]);
     assert_eq!(model.class_names().unwrap(), ["cat", "b", "dog"]);
     assert_eq!(model.feature_names().unwrap(), ["x", "height"]);
 }

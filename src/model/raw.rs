@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::Sequential;
+use super::{Sequential, check_alike};
 use crate::data::{Preprocessing, Table};
 use crate::{Error, Result};
 
@@ -108,9 +108,12 @@ impl Sequential {
     /// Predicts the classes of the rows of a table, by their names.
     ///
     /// # Errors
-    /// As [`predict_table`](Self::predict_table), and if the model predicts values.
+    /// As [`predict_table`](Self::predict_table), if the model predicts values, and if it was trained on classes of other names since it was
+    /// given the preprocessing.
     pub fn predict_labels(&self, table: &Table) -> Result<Vec<String>> {
-        let names = self.needed_preprocessing()?.class_names().or(self.class_names());
+        let (fitted, trained) = (self.needed_preprocessing()?.class_names(), self.class_names());
+        check_alike([None, trained], [None, fitted], "the preprocessing")?;
+        let names = fitted.or(trained);
         let names = names.ok_or_else(|| {
             let problem = "the model knows no names of classes: `predict_table` gives its outputs";
             Error::config("preprocessing", problem)
