@@ -48,6 +48,7 @@ awk -F': ' -v tolerance="$tolerance" '
     $1 == "rustc" || $1 == "arch" { if (expected[$1] != $2) other = $2; next }
     !($1 in expected) { printf "%-14s %12d instructions a step, none expected\n", $1, $2; worse++; next }
     {
+        seen[$1] = 1
         change = ($2 / expected[$1] - 1) * 100
         bad = change > tolerance || change < -tolerance
         worse += bad
@@ -55,9 +56,14 @@ awk -F': ' -v tolerance="$tolerance" '
             $1, $2, expected[$1], change, bad ? " !" : ""
     }
     END {
+        for (net in expected)
+            if (!(net in seen) && net != "rustc" && net != "arch") {
+                printf "%-14s not counted, expected %12d\n", net, expected[net]
+                worse++
+            }
         if (other) print "the expectation is for another compiler or machine than " other ": nothing checked"
         else if (worse) {
-            print worse " outside of " tolerance "%: if it was meant, run benches/instructions.sh --update"
+            print worse " not as expected, or outside of " tolerance "%: if it was meant, run benches/instructions.sh --update"
             exit 1
         }
     }' "$expected" "$scratch/found"

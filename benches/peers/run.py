@@ -159,7 +159,8 @@ class Contest:
         for name in names[first:] + names[:first]:
             found, error = reading(self.commands[name], self.options.timeout)
             if error:
-                self.left_out[name] = f"round {number + 1}: {error}"
+                earlier = [self.left_out[name]] if name in self.left_out else []
+                self.left_out[name] = "; ".join([*earlier, f"failed in round {number + 1}: {error}"])
             self.readings.setdefault(name, []).append(found)
 
     def rates(self, name):
@@ -251,7 +252,7 @@ def main():
     compared = False
     for contest in contests:
         for peer, why in contest.left_out.items():
-            print(f"left out: {peer} on {contest.name}: {why}", file=sys.stderr)
+            print(f"missing of {peer} on {contest.name}: {why}", file=sys.stderr)
         compared |= any(contest.ratios(peer) for peer in options.peers)
     if not compared:
         sys.exit(f"no peer could be run: does {options.python} have requirements.txt? --python names another")

@@ -8,7 +8,7 @@ use super::timings::Timings;
 /// Resamplings behind a confidence interval.
 const RESAMPLES: usize = 1000;
 
-/// A fitted number and the ends of its interval of 95%, which with few rounds is their range.
+/// A fitted number and the ends of its interval of 95%, which with few rounds tells no more than about their range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     pub value: f64,

@@ -177,7 +177,7 @@ impl<'a> Study<'a> {
                 text(
                     "Least squares on the medians of strong scaling, relative to one thread of the same \
                      step, for the numbers of threads that have a core for each. In brackets: intervals \
-                     of 95% from resampled rounds, or with few rounds the range of these, which is no such \
+                     of 95% from resampled rounds, or with few rounds not much more than their range, no such \
                      interval. They tell the noise of measuring and nothing of \
                      whether the law holds; with one number of threads beyond one any law of one \
                      coefficient meets the point, and what it says of more threads is untested. A \
@@ -248,7 +248,7 @@ fn fit_cells(fits: &Fits) -> Vec<String> {
     let threads: Vec<_> = fits.threads.iter().map(usize::to_string).collect();
     let rounds = counted(fits.rounds, "round");
     let rounds = match fits.rounds {
-        n if n < ROUNDS_OF_AN_INTERVAL => format!("range of {rounds}, no interval of 95%"),
+        n if n < ROUNDS_OF_AN_INTERVAL => format!("percentiles of {rounds}, no interval of 95%"),
         _ => rounds,
     };
     vec![
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(cells[2], "cannot be told: taken as 0");
         assert_eq!(
             cells[3..],
-            ["400.0%, no point left", "1, 2 threads, range of 5 rounds, no interval of 95%"]
+            ["400.0%, no point left", "1, 2 threads, percentiles of 5 rounds, no interval of 95%"]
         );
         fits.rounds = 9;
         assert_eq!(fit_cells(&fits)[4], "1, 2 threads, 9 rounds");

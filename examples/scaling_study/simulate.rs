@@ -51,7 +51,7 @@ fn pass(pieces: &[f64], workers: &Workers, random: &mut ChaCha8Rng) -> f64 {
 }
 
 /// The mean seconds of steps on such workers of a machine, one for each thread that has a core. What is
-/// no piece of work costs what the closed form says.
+/// serial, and what is handed over, costs what the closed form says.
 pub fn step(
     work: &Work,
     rates: &Rates,
@@ -64,19 +64,19 @@ pub fn step(
     let steps = if workers.jitter > 0.0 { STEPS } else { 1 };
     let passes = work.passes(setting);
     let memory = memory_seconds(work, target, setting);
-    let alone = Workers { speeds: vec![1.0], ..workers.clone() };
+    let one = Workers { speeds: vec![1.0], ..workers.clone() };
     let mut total = 0.0;
     for _ in 0..steps {
         let mut worked = 0.0;
         for pieces in &passes {
             let cost = Sharing::of(rates, target, setting.threads, pieces.len());
-            let shared = pass(pieces, workers, &mut random) / target.speed;
-            let alone = pass(pieces, &alone, &mut random) / target.speed;
-            let taken = [(shared, cost.fork_join), (alone, cost.offers)];
-            let least = taken.into_iter().min_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
-            let (work, cost) = least.unwrap_or_default();
-            worked += work;
-            total += work + cost;
+            let together = pass(pieces, workers, &mut random) / target.speed;
+            let by_one = pass(pieces, &one, &mut random) / target.speed;
+            let shares_out = together + cost.fork_join <= by_one + cost.offers;
+            let (pieces, sharing) =
+                if shares_out { (together, cost.fork_join) } else { (by_one, cost.offers) };
+            worked += pieces;
+            total += pieces + sharing;
         }
         total += (memory - worked).max(0.0);
     }

@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// goes on from a checkpoint finds there what it wrote before: of the epochs that it runs again the
 /// lines are replaced, so that each epoch has one, and so is a line that was cut off. A run that was
 /// killed before its first checkpoint begins anew, behind the lines that it wrote; one that goes on with its
-/// first epoch replaces a single line, for others may be those of another run.
+/// first epoch replaces a single line, for others may be those of another run; that one is so, and lost, where the run
+/// before had a single epoch and this one had logged none.
 ///
 /// # Examples
 /// ```

@@ -24,7 +24,8 @@ const MOST_UNSEEN: usize = 1 << 16;
 /// Where standard error is no terminal there are plain lines instead: of epochs one every tenth of the
 /// run and the last, and with the same figures as the bar's one whenever nothing was printed for ten seconds. The
 /// time left of the run assumes that all its epochs are run, each as long as those so far. A run of `usize::MAX`
-/// epochs has neither tenths nor a time left: there epochs and steps are printed after ten seconds' silence alone.
+/// epochs has neither tenths nor a time left: there epochs and steps are printed after ten seconds' silence alone, and the last epoch when
+/// the observer is dropped with the last configuration that holds it.
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
