@@ -3,10 +3,10 @@
 mod pass;
 
 use std::ops::Range;
-use std::time::Duration;
 
 pub(crate) use self::pass::{Next, Pass};
 use super::plan::{Op, Plan};
+use super::step::Made;
 use crate::aligned::Aligned;
 use crate::data::{Dataset, TargetShape, Targets};
 use crate::layer::Placed;
@@ -35,8 +35,8 @@ pub(crate) struct Block {
     pub losses: Vec<f64>,
     /// Rows that were classified right.
     pub correct: usize,
-    /// How long their way through the model took.
-    pub time: Duration,
+    /// Who made them and how long that took, where it is known.
+    pub made: Option<Made>,
     /// Bounds on the sizes in each buffer of values and of gradients, where what wrote it found one.
     value_bounds: Vec<Option<f32>>,
     grad_bounds: Vec<Option<f32>>,

@@ -8,6 +8,7 @@ mod second_half;
 mod timer;
 mod trial;
 
+pub(crate) use balance::Made;
 pub(super) use input::{StepInput, Taken, through};
 pub use phases::PhaseClock;
 pub use timer::Phase;
@@ -16,7 +17,7 @@ pub(super) use trial::IN_DOUBT;
 use trial::Trial;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 use rayon::ThreadPool;
@@ -25,7 +26,7 @@ use self::balance::Balance;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::{Cut, Cutting, SMALL};
+use super::shards::{Cut, Cutting, HALF, LEAST, MOST, SMALL};
 use super::team::{self, Team};
 use super::update::{Batch, Size, Unit, runs, units};
 use crate::aligned::Aligned;
@@ -141,6 +142,7 @@ impl Stepper {
                 params,
                 workers,
                 even: false,
+                first: HALF,
                 divide: !sums_shards(&model.layers),
             },
             run_length: runs::run_length(model, whole),
@@ -199,8 +201,9 @@ impl Stepper {
 
     /// Makes room for batches of `rows` rows, also where they come to be cut in the other way.
     fn reserve(&mut self, rows: usize, targets: TargetShape) {
-        for even in [!self.cutting.even, self.cutting.even] {
-            self.cut.recut(rows, Cutting { even, ..self.cutting });
+        let Cutting { even, first, .. } = self.cutting;
+        for (even, first) in [(!even, first), (true, LEAST), (true, MOST), (even, first)] {
+            self.cut.recut(rows, Cutting { even, first, ..self.cutting });
             if self.blocks.len() < self.cut.blocks.len() {
                 self.blocks.resize_with(self.cut.blocks.len(), Default::default);
             }
@@ -249,8 +252,9 @@ impl Stepper {
         timer: &impl Timer,
     ) -> Result<StepOutcome, NotFinite> {
         self.outdate();
-        if self.cut.rows != input.rows.len() || self.cutting.even != self.balance.is_even() {
-            self.cutting.even = self.balance.is_even();
+        let how = self.cutting_now();
+        if self.cut.rows != input.rows.len() || self.cutting != how {
+            self.cutting = how;
             self.recut(input.rows.len(), input.data.targets().shape());
         }
         let mut outcome = self.forward_backward(model, input, timer);
@@ -259,6 +263,13 @@ impl Stepper {
         outcome.squares = self.update(model, input, in_memory, timer)?;
         self.steps += 1;
         Ok(outcome)
+    }
+
+    /// How to cut the next batch, after what is known of the workers.
+    fn cutting_now(&self) -> Cutting {
+        let caller = rayon::current_thread_index().filter(|_| self.outside.is_none());
+        let (even, first) = (self.balance.is_even(), self.balance.first(caller));
+        Cutting { even, first, ..self.cutting }
     }
 
     /// What is to be known of the gradient's size.
@@ -322,7 +333,11 @@ impl Stepper {
             // Two looks at the clock took a fiftieth of the smallest nets' steps.
             let begun = (fork.workers > 1).then(Instant::now);
             through(block, &pass, input, taken, timer);
-            block.time = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+            block.made = begun.map(|begun| Made {
+                worker: rayon::current_thread_index(),
+                time: begun.elapsed(),
+                rows: block.rows(),
+            });
         };
         match helpers {
             Some(helpers) => {
@@ -332,7 +347,7 @@ impl Stepper {
             None => each_block(blocks, 0, fork, &through),
         }
         if fork.workers > 1 {
-            self.balance.see(blocks.iter().map(|block| (block.time, block.rows())));
+            self.balance.see(blocks.iter().filter_map(|block| block.made));
         }
         let loss = blocks.iter().flat_map(|block| &block.losses[..block.rows()]).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();

@@ -175,6 +175,7 @@ mod tests {
     use crate::loss::Loss;
     use crate::optim::{Clip, Optimizer};
     use crate::train::pool::pool;
+    use crate::train::shards::{HALF, LEAST, MOST};
     use crate::train::step::Untimed;
     use crate::train::step::balance::Balance;
     use crate::{Activation, Adam, CrossEntropy, datasets};
@@ -258,25 +259,33 @@ mod tests {
 
     #[test]
     fn blocks_that_become_larger_and_smaller_again_change_no_bit() {
-        let bits = |even: u32| {
+        let bits = |share: fn(usize) -> Option<usize>| {
             let (given, mut model) = (Given::new(), net(200));
             let mut stepper = given.stepper(&model, 2);
+            let mut firsts = vec![];
             for step in 0..12 {
-                let even = even >> step & 1 == 1;
-                stepper.balance = if even { Balance::trusting() } else { Balance::default() };
+                let share = share(step);
+                stepper.balance = share.map_or_else(Balance::default, Balance::trusting);
                 let input = |_| given.input(step);
                 let mut steps = || stepper.untried(&mut model, 1, &input, &mut vec![], &Untimed);
                 pool(2).unwrap().install(&mut steps).unwrap();
                 if step % 3 < 2 {
-                    assert_eq!(stepper.cut.blocks.len(), if even { 2 } else { 4 });
+                    let blocks = &stepper.cut.blocks;
+                    assert_eq!(blocks.len(), if share.is_some() { 2 } else { 4 });
+                    firsts.push(blocks[0].len());
                 }
             }
-            model.params.to_vec()
+            (model.params.to_vec(), firsts)
         };
-        let apart = bits(0);
-        for even in [0b1111_1111_1111, 0b1101_0010_1100] {
-            assert!(bits(even) == apart, "{even:b}");
-        }
+        let (apart, _) = bits(|_| None);
+        let (even, firsts) = bits(|_| Some(HALF));
+        assert!(even == apart && firsts == [ROWS / 2; 8]);
+        let (changing, _) = bits(|step| (0b1101_0010_1100 >> step & 1 == 1).then_some(HALF));
+        assert!(changing == apart);
+        let (leaning, firsts) = bits(|step| [LEAST - 4, MOST + 4, HALF].get(step / 3).copied());
+        assert!(leaning == apart);
+        let unequal = firsts[..4].iter().filter(|&&rows| [ROWS / 4, 3 * ROWS / 4].contains(&rows));
+        assert_eq!(unequal.count(), 4, "{firsts:?}");
     }
 
     #[test]
