@@ -32,18 +32,20 @@ const ROWS_PER_BLOCK: usize = 512;
 /// blocks instead of two, two threads, some steps of both in turns in one process, medians on a busy Zen 3: of 128 rows
 /// 784-128-10 1.03, 54-256-256-256-7 1.03 (twice), 784-512-512-10 1.03, 784-2048-2048-10 1.02 and 1.03 and
 /// 64-128-128-10 1.00; of 64 rows 0.99, 1.00 (0.993 to 0.996), 1.005; of 256 rows the second net 0.99. On Zen 4
-/// 784-2048-2048-10 1.016 and 54-256-256-256-7 1.002. Where workers turn out even (`step/balance.rs`) one is the fewest:
-/// 784-128-10, whose blocks have 64 rows then instead of 32, trained 1.012 times as fast, 1.02 to 1.03 at moments when
-/// weights take long from one core to the other, and 1.011 beside another program in an endless loop (Zen 4).
+/// 784-2048-2048-10 1.016 and 54-256-256-256-7 1.002. Where workers turn out even (`step/balance.rs`) one is the
+/// fewest, and two workers share by their speeds: 784-128-10, whose blocks have 64 rows then instead of 32, trained
+/// 1.012 times as fast, 1.02 to 1.03 at moments when weights take long from one core to the other, and 1.011 beside
+/// another program in an endless loop (Zen 4).
 const BLOCKS_PER_WORKER: (usize, usize) = (2, 4);
 const ROWS_OF_MORE: usize = 128;
 
-/// Most rows of a batch that two even workers share in two blocks, each as many rows as it makes in the same time. Beside
-/// equal blocks 784-128-10 trained 1.00 to 1.07 times as fast, 54-256-256-256-7 1.003 to 1.037 and 784-512-512-10 1.00 to 1.02,
-/// 784-2048-2048-10 with 1,024 rows 0.90 to 0.97 (a busy Emerald Rapids, whose cores are slow in turns).
+/// Most rows of a batch that two even workers share in two blocks, each as many rows as it makes in the same time.
+/// Beside two equal blocks 784-128-10 trained 1.00 to 1.07 times as fast and 784-512-512-10 1.00 to 1.03, beside four
+/// 54-256-256-256-7 1.00 to 1.05, and 784-2048-2048-10 with 1,024 rows 0.90 to 0.97 beside eight (a busy Emerald
+/// Rapids, whose cores are slow in turns).
 const ROWS_IN_TWO: usize = 512;
 
-/// Parts of a batch, in which it is said how many the first of two workers takes: fewest, half, most and all.
+/// Parts of a batch, in which it is said how many of them one of two workers takes: fewest, half, most and all.
 pub const LEAST: usize = 12;
 pub const HALF: usize = 16;
 pub const MOST: usize = PARTS - LEAST;
@@ -73,7 +75,7 @@ pub fn first_row(rows: usize, (member, members): (usize, usize)) -> usize {
     member * rows / members
 }
 
-/// What of a shard lies in one block: in which, and at which of its rows.
+/// Rows of a shard that lie together in one block: in which, and at which of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub block: usize,
@@ -90,13 +92,14 @@ pub(crate) struct Cutting {
     pub workers: usize,
     /// Whether the workers are about as fast as each other, so that one block may be enough for each.
     pub even: bool,
-    /// Parts of the batch, of [`PARTS`], for the first of two workers that are.
-    pub first: usize,
+    /// Parts of the batch, of [`PARTS`], for the worker that calls, where it and one other share by their speeds.
+    pub callers: Option<usize>,
     /// Whether a shard may lie in several blocks.
     pub divide: bool,
 }
 
-/// A batch of some number of rows, cut. Either blocks hold whole shards, or shards whole blocks.
+/// A batch of some number of rows, cut. Blocks hold whole shards, or shards whole blocks; of two for workers that share
+/// by their speeds each may hold a part of one shard besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cut {
     /// Rows of the batch.
@@ -112,10 +115,10 @@ impl Cut {
     /// Cuts `rows` rows. It allocates nothing where it was cut as finely before.
     pub fn recut(&mut self, rows: usize, how: Cutting) {
         let shards = shards(rows, how.params, how.shards);
-        if how.even && how.workers == 2 && how.divide && rows <= ROWS_IN_TWO {
-            let per_shard = (rows / shards / FEWEST_ROWS).clamp(1, CUTS_PER_SHARD);
-            if shards * per_shard > 1 {
-                return self.in_two(rows, (shards, per_shard), how.first);
+        if let Some(callers) = how.callers.filter(|_| how.divide && rows <= ROWS_IN_TWO) {
+            let places = (rows / shards / FEWEST_ROWS).clamp(1, CUTS_PER_SHARD);
+            if shards * places > 1 {
+                return self.in_two(rows, (shards, places), callers);
             }
         }
         let wanted = if how.workers == 1 {
@@ -145,21 +148,28 @@ impl Cut {
         }
     }
 
-    /// Cuts them in two, of which the first is about so many parts of the batch, at one of so many places in a shard.
-    fn in_two(&mut self, rows: usize, (shards, places): (usize, usize), first: usize) {
+    /// Cuts them in two, the first block for the worker that calls, at one of so many places in a shard: there all shards
+    /// are divided, for the gradient takes some of them abreast.
+    fn in_two(&mut self, rows: usize, (shards, places): (usize, usize), callers: usize) {
         let cuts = shards * places;
-        let cut = ((first * cuts + PARTS / 2) / PARTS).clamp(1, cuts - 1);
-        let whole = cut.is_multiple_of(places);
-        let cut = cut * rows / cuts;
+        // What lies between two places goes to the one nearer to the middle.
+        let up = PARTS / 2 - usize::from(callers > HALF);
+        let cut = ((callers * cuts + up) / PARTS).clamp(1, cuts - 1);
+        let (inside, cut) = (cut % places, cut * rows / cuts);
         (self.rows, self.shards) = (rows, shards);
         self.blocks.clear();
         self.blocks.extend([0..cut, cut..rows]);
         self.pieces.clear();
+        self.pieces.reserve(2 * shards);
         for shard in 0..shards {
             let (start, end) = (shard * rows / shards, (shard + 1) * rows / shards);
-            let middle = if (start..end).contains(&cut) { cut } else { start.midpoint(end) };
-            let pieces = if whole { [start..end, end..end] } else { [start..middle, middle..end] };
-            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            let middle = if (start..end).contains(&cut) {
+                cut
+            } else {
+                start + (end - start) * inside / places
+            };
+            for piece in [start..middle, middle..end].into_iter().filter(|piece| !piece.is_empty())
+            {
                 let block = usize::from(piece.start >= cut);
                 let first = self.blocks[block].start;
                 self.pieces.push(Piece { block, rows: piece.start - first..piece.end - first });
@@ -201,7 +211,7 @@ impl Cut {
 /// workers.
 pub fn block_rows(rows: usize, params: usize, workers: usize) -> Vec<usize> {
     let mut cut = Cut::default();
-    let how = Cutting { shards: None, params, workers, even: false, first: HALF, divide: true };
+    let how = Cutting { shards: None, params, workers, even: false, callers: None, divide: true };
     cut.recut(rows, how);
     cut.blocks.iter().map(Range::len).collect()
 }
@@ -214,19 +224,21 @@ mod tests {
 
     fn cut(rows: usize, shards: Option<usize>, workers: usize, divide: bool) -> Cut {
         let mut cut = Cut::default();
-        let how = Cutting { shards, params: LARGE, workers, even: false, first: HALF, divide };
+        let how = Cutting { shards, params: LARGE, workers, even: false, callers: None, divide };
         cut.recut(rows, how);
         cut
     }
 
-    /// For even workers, of whom the first takes so many parts.
-    fn even(rows: usize, shards: Option<usize>, workers: usize, first: usize) -> Cut {
+    /// For even workers, of whom one of two takes so many parts.
+    fn even(rows: usize, shards: Option<usize>, workers: usize, callers: Option<usize>) -> Cut {
         let mut cut = Cut::default();
-        cut.recut(
-            rows,
-            Cutting { shards, params: LARGE, workers, even: true, first, divide: true },
-        );
+        let how = Cutting { shards, params: LARGE, workers, even: true, callers, divide: true };
+        cut.recut(rows, how);
         cut
+    }
+
+    fn lengths(cut: &Cut) -> Vec<usize> {
+        cut.blocks.iter().map(Range::len).collect()
     }
 
     #[test]
@@ -252,8 +264,9 @@ mod tests {
             for workers in [1, 2, 3, 16] {
                 let ways = [(None, true), (Some(13), true), (Some(2), false)];
                 let cuts = ways.map(|(shards, divide)| cut(rows, shards, workers, divide));
-                let two = [0, LEAST, 15, HALF, MOST, PARTS].into_iter().flat_map(|first| {
-                    [None, Some(3), Some(13)].map(|shards| even(rows, shards, workers, first))
+                let two = [0, LEAST, 15, HALF, MOST, PARTS].into_iter().flat_map(|callers| {
+                    let cut = |shards| even(rows, shards, workers, Some(callers));
+                    [None, Some(3), Some(13)].map(cut)
                 });
                 for cut in cuts.into_iter().chain(two) {
                     let mut next = 0;
@@ -289,8 +302,9 @@ mod tests {
                     assert_eq!(found, alone, "{rows} rows, {workers} workers");
                 }
             }
-            for first in LEAST..=MOST {
-                assert_eq!(ends(&even(rows, shards, 2, first)), alone, "{rows} rows in two");
+            for callers in LEAST..=MOST {
+                let found = ends(&even(rows, shards, 2, Some(callers)));
+                assert_eq!(found, alone, "{rows} rows in two");
             }
         }
     }
@@ -353,27 +367,65 @@ mod tests {
 
     #[test]
     fn even_workers_have_one_block_each_where_that_is_not_large() {
-        let blocks = |rows, workers| even(rows, None, workers, HALF).blocks.len();
+        let blocks = |rows, workers| even(rows, None, workers, None).blocks.len();
         assert_eq!([blocks(16, 2), blocks(64, 2), blocks(128, 2), blocks(256, 2)], [1, 2, 2, 2]);
-        assert_eq!([blocks(512, 2), blocks(1024, 2), blocks(512, 1)], [2, 8, 1]);
+        assert_eq!([blocks(512, 2), blocks(1024, 2), blocks(512, 1)], [4, 8, 1]);
         assert_eq!([blocks(128, 8), blocks(256, 8), blocks(1024, 8)], [8, 8, 8]);
     }
 
     #[test]
     fn the_faster_of_two_workers_has_more_rows_of_the_same_shards() {
-        let blocks = |rows, shards, first| -> (Vec<usize>, usize) {
-            let cut = even(rows, shards, 2, first);
-            (cut.blocks.iter().map(Range::len).collect(), cut.per_shard())
-        };
-        assert_eq!(blocks(256, None, HALF), (vec![128, 128], 1));
-        assert_eq!(blocks(256, None, 17), (vec![144, 112], 2));
-        assert_eq!(blocks(256, None, MOST), (vec![160, 96], 2));
-        assert_eq!(blocks(512, None, MOST), (vec![320, 192], 1));
-        assert_eq!(blocks(128, None, LEAST), (vec![48, 80], 2));
-        assert_eq!(blocks(100, Some(1), 13), (vec![50, 50], 2));
-        assert_eq!(blocks(100, Some(1), 8), (vec![25, 75], 2));
-        assert_eq!(blocks(32, None, LEAST), (vec![16, 16], 2));
-        assert_eq!(blocks(31, None, LEAST), (vec![31], 1));
+        for (rows, callers, expected, per_shard) in [
+            (256, HALF, [128, 128], 1),
+            (256, 18, [144, 112], 2),
+            (256, MOST, [160, 96], 2),
+            (512, MOST, [320, 192], 1),
+            (512, 17, [272, 240], 2),
+            (128, LEAST, [48, 80], 2),
+            (100, LEAST, [50, 50], 2),
+            (32, LEAST, [16, 16], 2),
+        ] {
+            let cut = even(rows, None, 2, Some(callers));
+            assert_eq!((lengths(&cut), cut.per_shard()), (expected.to_vec(), per_shard), "{rows}");
+        }
+        let others = [even(31, None, 2, Some(MOST)), even(1024, None, 2, Some(MOST))];
+        assert_eq!(others.map(|cut| cut.blocks.len()), [1, 8]);
+    }
+
+    #[test]
+    fn it_is_the_same_for_two_workers_whichever_calls() {
+        for rows in [64, 100, 128, 256, 300, 512] {
+            for callers in LEAST..=MOST {
+                let [one, other] = [callers, PARTS - callers]
+                    .map(|callers| lengths(&even(rows, None, 2, Some(callers))));
+                let apart = one[0].abs_diff(other[1]);
+                assert!(apart <= 1, "{rows} rows, {callers} parts: {one:?} and {other:?}");
+                assert!(
+                    callers <= HALF || one[0] >= one[1],
+                    "{rows} rows, {callers} parts: {one:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn two_workers_shares_change_without_an_allocation() {
+        for rows in [128, 256, 512] {
+            let mut cut = even(rows, None, 2, Some(HALF));
+            let room = cut.pieces.capacity();
+            for callers in LEAST..=MOST {
+                let how = Cutting {
+                    shards: None,
+                    params: LARGE,
+                    workers: 2,
+                    even: true,
+                    callers: Some(callers),
+                    divide: true,
+                };
+                cut.recut(rows, how);
+                assert_eq!(cut.pieces.capacity(), room, "{rows} rows, {callers} parts");
+            }
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use self::balance::Balance;
 use super::block::{Block, Pass};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::{Cut, Cutting, HALF, LEAST, MOST, SMALL};
+use super::shards::{Cut, Cutting, LEAST, MOST, SMALL};
 use super::team::{self, Team};
 use super::update::{Batch, Size, Unit, runs, units};
 use crate::aligned::Aligned;
@@ -142,7 +142,7 @@ impl Stepper {
                 params,
                 workers,
                 even: false,
-                first: HALF,
+                callers: None,
                 divide: !sums_shards(&model.layers),
             },
             run_length: runs::run_length(model, whole),
@@ -199,11 +199,16 @@ impl Stepper {
         }
     }
 
-    /// Makes room for batches of `rows` rows, also where they come to be cut in the other way.
+    /// Makes room for batches of `rows` rows, also where they come to be cut in other ways. Every block has room for
+    /// the largest one of all ways, for the panels of all are as far apart.
     fn reserve(&mut self, rows: usize, targets: TargetShape) {
-        let Cutting { even, first, .. } = self.cutting;
-        for (even, first) in [(!even, first), (true, LEAST), (true, MOST), (even, first)] {
-            self.cut.recut(rows, Cutting { even, first, ..self.cutting });
+        let now = self.cutting;
+        let shared = |callers| Cutting { even: true, callers: Some(callers), ..now };
+        let apart = [false, true].map(|even| Cutting { even, callers: None, ..now });
+        let shares = [LEAST, MOST].map(shared);
+        let shares = shares.into_iter().filter(|how| how.workers == 2);
+        for how in apart.into_iter().chain(shares).chain([now]) {
+            self.cut.recut(rows, how);
             if self.blocks.len() < self.cut.blocks.len() {
                 self.blocks.resize_with(self.cut.blocks.len(), Default::default);
             }
@@ -267,9 +272,11 @@ impl Stepper {
 
     /// How to cut the next batch, after what is known of the workers.
     fn cutting_now(&self) -> Cutting {
-        let caller = rayon::current_thread_index().filter(|_| self.outside.is_none());
-        let (even, first) = (self.balance.is_even(), self.balance.first(caller));
-        Cutting { even, first, ..self.cutting }
+        let even = self.balance.is_even();
+        let shared = even && self.cutting.workers == 2 && !self.alone && self.outside.is_none();
+        let callers = rayon::current_thread_index().filter(|_| shared);
+        let callers = callers.map(|caller| self.balance.share_of(caller));
+        Cutting { even, callers, ..self.cutting }
     }
 
     /// What is to be known of the gradient's size.
@@ -334,12 +341,12 @@ impl Stepper {
             let begun = (fork.workers > 1).then(Instant::now);
             through(block, &pass, input, taken, timer);
             block.made = begun.map(|begun| Made {
-                worker: rayon::current_thread_index(),
+                worker: rayon::current_thread_index().filter(|_| helpers.is_none()),
                 time: begun.elapsed(),
                 rows: block.rows(),
             });
         };
-        match helpers {
+        match &helpers {
             Some(helpers) => {
                 let blocks = blocks.iter_mut().enumerate();
                 helpers.each(blocks, || (), |_, (index, block)| through(index, block));

@@ -175,7 +175,7 @@ mod tests {
     use crate::loss::Loss;
     use crate::optim::{Clip, Optimizer};
     use crate::train::pool::pool;
-    use crate::train::shards::{HALF, LEAST, MOST};
+    use crate::train::shards::{HALF, LEAST, MOST, PARTS};
     use crate::train::step::Untimed;
     use crate::train::step::balance::Balance;
     use crate::{Activation, Adam, CrossEntropy, datasets};
@@ -191,6 +191,8 @@ mod tests {
 
     /// What steps are made of: two whole batches and a short one.
     struct Given {
+        rows: usize,
+        shards: Option<usize>,
         data: Dataset,
         loss: Loss,
         optimizer: Optimizer,
@@ -199,23 +201,28 @@ mod tests {
 
     impl Given {
         fn new() -> Self {
-            let rows = 2 * ROWS as u32 + 12;
+            Self::of(ROWS, Some(2))
+        }
+
+        fn of(rows: usize, shards: Option<usize>) -> Self {
             Self {
+                rows,
+                shards,
                 // So many that those of the next step are copied ahead.
                 data: datasets::synthetic_classification(1400, 100, 3, 1).unwrap(),
                 loss: CrossEntropy::default().into(),
                 optimizer: Adam::default().into(),
-                order: (0..rows).map(|r| r * 7).collect(),
+                order: (0..2 * rows as u32 + 12).map(|r| r * 7 % 1400).collect(),
             }
         }
 
         fn stepper(&self, model: &Sequential, workers: usize) -> Stepper {
-            let (targets, sizes) = (self.data.targets().shape(), (Some(2), workers));
-            Stepper::new(model, &self.loss, &self.optimizer, targets, &[12, ROWS], sizes)
+            let (targets, sizes) = (self.data.targets().shape(), (self.shards, workers));
+            Stepper::new(model, &self.loss, &self.optimizer, targets, &[12, self.rows], sizes)
         }
 
         fn input(&self, step: usize) -> StepInput<'_> {
-            let rows = |step: usize| self.order.chunks(ROWS).nth(step % 3).unwrap();
+            let rows = |step: usize| self.order.chunks(self.rows).nth(step % 3).unwrap();
             StepInput {
                 data: &self.data,
                 loss: &self.loss,
@@ -259,33 +266,35 @@ mod tests {
 
     #[test]
     fn blocks_that_become_larger_and_smaller_again_change_no_bit() {
+        const ROWS: usize = 256;
         let bits = |share: fn(usize) -> Option<usize>| {
-            let (given, mut model) = (Given::new(), net(200));
+            let (given, mut model) = (Given::of(ROWS, None), net(200));
             let mut stepper = given.stepper(&model, 2);
-            let mut firsts = vec![];
             for step in 0..12 {
                 let share = share(step);
                 stepper.balance = share.map_or_else(Balance::default, Balance::trusting);
                 let input = |_| given.input(step);
-                let mut steps = || stepper.untried(&mut model, 1, &input, &mut vec![], &Untimed);
-                pool(2).unwrap().install(&mut steps).unwrap();
+                let mut steps = || {
+                    stepper.untried(&mut model, 1, &input, &mut vec![], &Untimed).unwrap();
+                    rayon::current_thread_index().unwrap()
+                };
+                let caller = pool(2).unwrap().install(&mut steps);
                 if step % 3 < 2 {
-                    let blocks = &stepper.cut.blocks;
-                    assert_eq!(blocks.len(), if share.is_some() { 2 } else { 4 });
-                    firsts.push(blocks[0].len());
+                    let blocks: Vec<_> = stepper.cut.blocks.iter().map(|rows| rows.len()).collect();
+                    let Some(share) = share else {
+                        assert_eq!(blocks, [ROWS / 4; 4]);
+                        continue;
+                    };
+                    let first = [share, PARTS - share][caller] / 2 * (ROWS / HALF);
+                    assert_eq!(blocks, [first, ROWS - first], "step {step}");
                 }
             }
-            (model.params.to_vec(), firsts)
+            model.params.to_vec()
         };
-        let (apart, _) = bits(|_| None);
-        let (even, firsts) = bits(|_| Some(HALF));
-        assert!(even == apart && firsts == [ROWS / 2; 8]);
-        let (changing, _) = bits(|step| (0b1101_0010_1100 >> step & 1 == 1).then_some(HALF));
-        assert!(changing == apart);
-        let (leaning, firsts) = bits(|step| [LEAST - 4, MOST + 4, HALF].get(step / 3).copied());
-        assert!(leaning == apart);
-        let unequal = firsts[..4].iter().filter(|&&rows| [ROWS / 4, 3 * ROWS / 4].contains(&rows));
-        assert_eq!(unequal.count(), 4, "{firsts:?}");
+        let apart = bits(|_| None);
+        assert!(bits(|_| Some(HALF)) == apart);
+        assert!(bits(|step| (0b1101_0010_1100 >> step & 1 == 1).then_some(HALF)) == apart);
+        assert!(bits(|step| [LEAST, 14, 18, MOST].get(step / 3).copied()) == apart);
     }
 
     #[test]
