@@ -148,8 +148,8 @@ impl Cut {
         }
     }
 
-    /// Cuts them in two, the first block for the worker that calls, at one of so many places in a shard: there all shards
-    /// are divided, for the gradient takes some of them abreast.
+    /// Cuts `rows` rows in two, the first block for the worker that calls, at one of so many places in a shard. All
+    /// shards are divided there, for the gradient takes some of them abreast.
     fn in_two(&mut self, rows: usize, (shards, places): (usize, usize), callers: usize) {
         let cuts = shards * places;
         // What lies between two places goes to the one nearer to the middle.
