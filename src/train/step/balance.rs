@@ -212,7 +212,7 @@ mod tests {
         for _ in 0..500 {
             let rows = [balance.share_of(0) * 4, balance.share_of(1) * 4];
             // A block takes what ten rows take before its first one.
-            let time = |worker: usize| (10 + rows[worker] as u64) * [100, 165][worker];
+            let time = |worker: usize| (10 + rows[worker] as u64) * [100, 175][worker];
             balance.see(made([(time(0), rows[0]), (time(1), rows[1])]));
             assert!(balance.is_even());
         }
