@@ -36,18 +36,52 @@ impl Aligned {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let heap = || Self::over(vec![0.0; if len == 0 { 0 } else { len + LANES }], len);
-        Self::in_large_pages(len).unwrap_or_else(heap)
+        Self::in_large_pages(len, pages::LEAST).unwrap_or_else(heap)
+    }
+
+    /// `len` zeros of what lasts and is gone through again and again, as parameters are.
+    pub fn lasting(len: usize) -> Self {
+        Self::in_large_pages(len, pages::LEAST_LASTING).unwrap_or_else(|| Self::zeros(len))
     }
 
     /// `len` zeros, or an error where the memory for them is not to be had.
     pub fn try_zeros(len: usize) -> Result<Self, TryReserveError> {
-        if let Some(zeros) = Self::in_large_pages(len) {
-            return Ok(zeros);
-        }
+        Self::in_large_pages(len, pages::LEAST).map_or_else(|| Self::try_on_heap(len), Ok)
+    }
+
+    /// The same of what lasts.
+    pub fn try_lasting(len: usize) -> Result<Self, TryReserveError> {
+        Self::in_large_pages(len, pages::LEAST_LASTING).map_or_else(|| Self::try_on_heap(len), Ok)
+    }
+
+    fn try_on_heap(len: usize) -> Result<Self, TryReserveError> {
         let mut data = Vec::new();
         data.try_reserve_exact(len.saturating_add(LANES))?;
         data.resize(len + LANES, 0.0);
         Ok(Self::over(data, len))
+    }
+
+    /// Where the values begin in the memory that they lie in.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The whole memory, for what knows where in it each of its parts lies.
+    #[inline(always)]
+    pub fn memory(&self) -> &[f32] {
+        match &self.memory {
+            Memory::Heap(values) => values,
+            Memory::Pages(map) => in_pages(map),
+        }
+    }
+
+    /// The same to write to.
+    #[inline(always)]
+    pub fn memory_mut(&mut self) -> &mut [f32] {
+        match &mut self.memory {
+            Memory::Heap(values) => values,
+            Memory::Pages(map) => in_pages_mut(map),
+        }
     }
 
     fn over(data: Vec<f32>, len: usize) -> Self {
@@ -55,8 +89,8 @@ impl Aligned {
         Self { memory: Memory::Heap(data), start, len }
     }
 
-    fn in_large_pages(len: usize) -> Option<Self> {
-        let (map, start) = pages::zeros(len)?;
+    fn in_large_pages(len: usize, least: usize) -> Option<Self> {
+        let (map, start) = pages::zeros(len, least)?;
         Some(Self { memory: Memory::Pages(map), start, len })
     }
 
@@ -77,27 +111,31 @@ impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        let values: &[f32] = match &self.memory {
-            Memory::Heap(values) => values,
-            Memory::Pages(map) => bytemuck::cast_slice(map),
-        };
-        &values[self.start..self.start + self.len]
+        &self.memory()[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        let values: &mut [f32] = match &mut self.memory {
-            Memory::Heap(values) => values,
-            Memory::Pages(map) => bytemuck::cast_slice_mut(map),
-        };
-        &mut values[self.start..self.start + self.len]
+        let values = self.start..self.start + self.len;
+        &mut self.memory_mut()[values]
     }
+}
+
+/// Functions of their own: small nets, whose buffers lie on the heap, need not go through its checks.
+#[inline(never)]
+fn in_pages(map: &memmap2::MmapMut) -> &[f32] {
+    bytemuck::cast_slice(map)
+}
+
+#[inline(never)]
+fn in_pages_mut(map: &mut memmap2::MmapMut) -> &mut [f32] {
+    bytemuck::cast_slice_mut(map)
 }
 
 impl Clone for Aligned {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeros(self.len);
+        let mut copy = Self::lasting(self.len);
         copy.copy_from_slice(self);
         copy
     }
@@ -127,6 +165,19 @@ mod tests {
             }
         }
         assert_eq!(Aligned::zeros(0).len(), 0);
+    }
+
+    #[test]
+    fn what_lasts_lies_in_large_pages_sooner() {
+        let len = pages::LEAST_LASTING / size_of::<f32>();
+        if pages::zeros(len, pages::LEAST_LASTING).is_none() {
+            return eprintln!("skipped: no large pages");
+        }
+        let (lasting, soon_gone) = (Aligned::lasting(len), Aligned::zeros(len));
+        assert!(lasting.is_in_large_pages() && !soon_gone.is_in_large_pages());
+        assert!(Aligned::try_lasting(len).unwrap().is_in_large_pages());
+        assert!(lasting.clone().is_in_large_pages());
+        assert!(!Aligned::lasting(len - 1).is_in_large_pages());
     }
 
     #[test]

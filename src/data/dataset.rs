@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn what_the_crate_writes_lies_in_large_pages_where_the_system_has_them() {
         let (rows, columns) = (60_000, 20);
-        let there = crate::pages::zeros(rows * columns).is_some();
+        let there = crate::pages::zeros(rows * columns, crate::pages::LEAST).is_some();
         let labels = (0..rows).map(|row| row % 2);
         let given = Dataset::classification(Array2::zeros((rows, columns)), labels).unwrap();
         let scaler = crate::StandardScaler::fit(&given).unwrap();

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn large_ones_lie_in_large_pages_where_the_system_has_them() {
         let (rows, columns) = (60_000, 20);
-        let there = crate::pages::zeros(rows * columns).is_some();
+        let there = crate::pages::zeros(rows * columns, crate::pages::LEAST).is_some();
         let given = Features::new(table(rows, columns));
         assert!(!given.are_in_large_pages(), "a user's array stays where it is");
         for own in [

@@ -362,7 +362,7 @@ impl Restored {
             if !reader.has(prefix) {
                 return Ok(Aligned::default());
             }
-            let mut buffer = Aligned::zeros(model.params.len());
+            let mut buffer = Aligned::lasting(model.params.len());
             reader.fill(&model.layers, prefix, &mut buffer, Values::Any)?;
             Ok(buffer)
         };

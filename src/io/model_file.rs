@@ -92,7 +92,7 @@ impl Sequential {
         let read = || {
             let reader = Reader::new(&bytes, KEY)?;
             reader.check_no_more(self)?;
-            let mut params = Aligned::zeros(self.params.len());
+            let mut params = Aligned::lasting(self.params.len());
             reader.fill(&self.layers, "", &mut params, Values::Finite)?;
             Ok(params)
         };

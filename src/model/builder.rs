@@ -130,7 +130,7 @@ impl Sequential {
 
 /// Zeros, or an error where memory cannot hold them.
 fn zeros(len: usize) -> Result<Aligned> {
-    Aligned::try_zeros(len).map_err(|_| {
+    Aligned::try_lasting(len).map_err(|_| {
         Error::config("layers", format!("{len} parameters are more than memory can hold"))
     })
 }

@@ -1,9 +1,11 @@
 //! A block of rows on its way through the model, in buffers of its own.
 
+mod buffers;
 mod pass;
 
 use std::ops::Range;
 
+use self::buffers::Buffers;
 pub(crate) use self::pass::{Next, Pass};
 use super::plan::{Op, Plan};
 use super::step::Made;
@@ -19,12 +21,14 @@ use crate::simd::{copy_rest, copy_rows};
 pub(crate) struct Block {
     /// The rows at hand, and the panels of every buffer.
     extent: Extent,
-    values: Vec<Aligned>,
-    grads: Vec<Aligned>,
-    kept: Vec<Aligned>,
-    /// Rows of the next batch, as far as they were copied while the ones at hand went through the first dense layer,
-    /// and their numbers.
-    next: Aligned,
+    /// The plan's values, and behind them, in training, rows of the next batch, as far as they were copied while the
+    /// ones at hand went through the first dense layer.
+    values: Buffers,
+    /// Where those rows are among the values.
+    next: usize,
+    grads: Buffers,
+    kept: Buffers,
+    /// The numbers of the rows that were copied.
     copied: Vec<u32>,
     /// What each user's layer sees of its rows.
     own: Vec<OwnRows>,
@@ -56,16 +60,9 @@ impl Block {
         if self.extent.panel < panel_len(rows) {
             self.extent.panel = panel_len(rows);
             self.forget();
+            self.lay_out(plan, training);
         }
-        let len = |cols: usize| cols.div_ceil(LANES) * self.extent.panel;
-        grow(&mut self.values, plan.values.iter().map(|&w| len(w)));
-        grow(&mut self.kept, plan.kept.iter().map(|&w| w * self.extent.panel / LANES));
-        self.own.resize_with(plan.ops.len(), Default::default);
-        self.value_bounds.resize(plan.values.len(), None);
-        self.grad_bounds.resize(plan.grads.len(), None);
         if training {
-            grow(&mut self.grads, plan.grads.iter().map(|&w| len(w)));
-            self.next.grow(len(plan.values[0]));
             self.copied.reserve(rows);
         }
         match targets {
@@ -73,10 +70,25 @@ impl Block {
             Some(TargetShape::Classes(_)) => grow_one(&mut self.labels, rows),
             Some(TargetShape::Values(columns)) => {
                 self.target_columns = columns;
-                self.targets.grow(len(columns));
+                self.targets.grow(columns.div_ceil(LANES) * self.extent.panel);
             }
         }
         grow_one(&mut self.losses, rows);
+    }
+
+    /// Makes room for the plan's buffers.
+    fn lay_out(&mut self, plan: &Plan, training: bool) {
+        let panel = self.extent.panel;
+        let len = |&cols: &usize| cols.div_ceil(LANES) * panel;
+        self.next = plan.values.len();
+        let next = if training { plan.values[0] } else { 0 };
+        self.values.lay_out(plan.values.iter().chain([&next]).map(len), training);
+        self.kept.lay_out(plan.kept.iter().map(|width| width * panel / LANES), training);
+        let grads = if training { &plan.grads[..] } else { &[] };
+        self.grads.lay_out(grads.iter().map(len), training);
+        self.own.resize_with(plan.ops.len(), Default::default);
+        self.value_bounds.resize(plan.values.len(), None);
+        self.grad_bounds.resize(plan.grads.len(), None);
     }
 
     /// Forgets the rows that were copied ahead: they are not those of the data set to come.
@@ -123,7 +135,7 @@ impl Block {
         let there =
             order.iter().zip(&self.copied).take_while(|(row, copied)| row == copied).count();
         if there > 0 {
-            std::mem::swap(&mut self.values[0], &mut self.next);
+            self.values.swap(0, self.next);
         }
         let mut x = self.extent.of_mut(&mut self.values[0], data.features());
         copy_rest(data.features_slice(), |r| order[r] as usize, &mut x, there);
@@ -160,13 +172,6 @@ impl Block {
     /// What op `index` kept in its forward pass, for some of the rows.
     pub fn kept_of(&self, index: usize, per_row: usize, rows: Range<usize>) -> &[f32] {
         &self.kept[index][rows.start * per_row..rows.end * per_row]
-    }
-}
-
-fn grow(buffers: &mut Vec<Aligned>, lengths: impl ExactSizeIterator<Item = usize>) {
-    buffers.resize_with(lengths.len(), Aligned::default);
-    for (buffer, len) in buffers.iter_mut().zip(lengths) {
-        buffer.grow(len);
     }
 }
 

@@ -124,10 +124,10 @@ impl Stepper {
         let params = model.params.len();
         let exact = !dense_only || params <= SMALL;
         let mut stepper = Self {
-            transpose: Aligned::zeros(model.layers.last().map_or(0, |layer| layer.transpose.end)),
+            transpose: Aligned::lasting(model.layers.last().map_or(0, |layer| layer.transpose.end)),
             pieces: Vec::with_capacity(units.last().map_or(0, |unit| unit.pieces.end)),
             sizes: vec![0.0; units.len()],
-            grads: Aligned::zeros(if exact { params } else { 0 }),
+            grads: Aligned::lasting(if exact { params } else { 0 }),
             shapes: (whole, targets),
             blocks: vec![],
             cut: Cut::default(),
@@ -379,7 +379,7 @@ impl Stepper {
 fn slots(model: &Sequential, optimizer: &Optimizer) -> [Aligned; 3] {
     std::array::from_fn(|slot| {
         let len = if slot < optimizer.slots() { model.params.len() } else { 0 };
-        let mut state = Aligned::zeros(len);
+        let mut state = Aligned::lasting(len);
         let start = optimizer.initial(slot);
         if start != 0.0 {
             fill_unpadded(model, &mut state, start);

@@ -1,7 +1,6 @@
 //! A block's way through the model: forward, loss, backward.
 
 use super::Block;
-use crate::aligned::Aligned;
 use crate::data::Dataset;
 use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
@@ -45,7 +44,12 @@ impl Block {
                 }
                 continue;
             }
-            let [x, y] = disjoint(&mut self.values, op.x, op.y);
+            let (x, y, next_rows) = if next.is_some() {
+                self.values.three([op.x, op.y, self.next]).into()
+            } else {
+                let (x, y) = self.values.two(op.x, op.y);
+                (x, y, &mut [][..])
+            };
             let (x, y) = (extent.of(x, layer.inputs), extent.of_mut(y, layer.outputs));
             let params = &pass.params[layer.params.clone()];
             let kept = &mut self.kept[index];
@@ -55,7 +59,7 @@ impl Block {
                     let mut ahead = match next {
                         Some(Next { data, order }) => {
                             let into = Extent { rows: order.len(), ..extent };
-                            let into = into.of_mut(&mut self.next, data.features());
+                            let into = into.of_mut(next_rows, data.features());
                             Ahead::rows(data.features_slice(), order, into)
                         }
                         None => Ahead::none(),
@@ -123,7 +127,7 @@ impl Block {
                 continue;
             }
             let bound = &mut self.grad_bounds[dx];
-            let [dx, dy] = disjoint(&mut self.grads, dx, op.dy);
+            let (dx, dy) = self.grads.two(dx, op.dy);
             let (dx, dy) = (extent.of_mut(dx, layer.inputs), extent.of(dy, layer.outputs));
             let params = &pass.params[layer.params.clone()];
             match &layer.kind {
@@ -168,10 +172,6 @@ impl Block {
 #[inline(always)]
 fn largest_of(rows: Rows) -> f32 {
     (0..rows.panels()).fold(0.0, |most, p| largest(rows.panel(p).as_flattened()).max(most))
-}
-
-fn disjoint(buffers: &mut [Aligned], read: usize, write: usize) -> [&mut Aligned; 2] {
-    buffers.get_disjoint_mut([read, write]).expect("an op reads and writes two buffers")
 }
 
 #[cfg(test)]
