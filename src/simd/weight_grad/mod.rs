@@ -98,6 +98,7 @@ fn weight_grad_at<'a, S: Registers>(
         output: outputs.start,
         ones: false,
         pumped,
+        asks_for_rows: false,
     };
     if is_few(block) {
         sum.swap(outputs.len());
@@ -133,6 +134,8 @@ struct Sum<'a, 'l, F> {
     /// do that take two shards abreast; and joined groups were measured there alone. Asked only where it matters, for the
     /// first answer takes a while.
     pumped: fn() -> bool,
+    /// Whether the tallest tiles ask for the next strip's rows of dy.
+    asks_for_rows: bool,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
@@ -148,6 +151,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
             self.shards.join_groups();
         }
         let tall = long && !joined && self.inputs >= TALL;
+        self.asks_for_rows = S::WIDE && tall && far;
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -214,6 +218,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 pieces,
                 ones: self.ones,
                 joined,
+                asks_for_rows: self.asks_for_rows,
                 input: self.input,
                 panel: self.output / LANES + first,
                 panels,
