@@ -35,13 +35,12 @@ impl Default for Memory {
 impl Aligned {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let heap = || Self::over(vec![0.0; if len == 0 { 0 } else { len + LANES }], len);
-        Self::in_large_pages(len, pages::LEAST).unwrap_or_else(heap)
+        Self::in_large_pages(len, pages::LEAST).unwrap_or_else(|| Self::on_heap(len))
     }
 
     /// `len` zeros of what lasts and is gone through again and again, as parameters are.
     pub fn lasting(len: usize) -> Self {
-        Self::in_large_pages(len, pages::LEAST_LASTING).unwrap_or_else(|| Self::zeros(len))
+        Self::in_large_pages(len, pages::LEAST_LASTING).unwrap_or_else(|| Self::on_heap(len))
     }
 
     /// `len` zeros, or an error where the memory for them is not to be had.
@@ -52,6 +51,10 @@ impl Aligned {
     /// The same of what lasts.
     pub fn try_lasting(len: usize) -> Result<Self, TryReserveError> {
         Self::in_large_pages(len, pages::LEAST_LASTING).map_or_else(|| Self::try_on_heap(len), Ok)
+    }
+
+    fn on_heap(len: usize) -> Self {
+        Self::over(vec![0.0; if len == 0 { 0 } else { len + LANES }], len)
     }
 
     fn try_on_heap(len: usize) -> Result<Self, TryReserveError> {
