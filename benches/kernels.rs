@@ -13,7 +13,7 @@ const SHAPES: [[usize; 3]; 4] = [[64, 784, 128], [64, 512, 512], [64, 2048, 2048
 
 /// The weight gradient's, and into how many shards its rows are cut.
 const GRADIENT: [usize; 3] = [256, 784, 512];
-const SHARDS: [usize; 3] = [16, 4, 1];
+const SHARDS: [usize; 4] = [16, 4, 2, 1];
 
 const FUNCTIONS: [Function; 4] =
     [Function::Exp, Function::Tanh, Function::Sigmoid, Function::AdamUpdate];

@@ -32,8 +32,8 @@ Measures how fast a dense net trains.
   --warmup-epochs N    epochs before these [1]
   --threads N          at most so many threads [all cores]
   --exact              exactly that many threads, even where fewer would be faster
-  --shards N           at most so many shards of a batch, of 16 rows at least [one for each 64 rows,
-                       16 at most]
+  --shards N           at most so many shards of a batch, of 16 rows at least [one for each 128 rows
+                       (a small net's 64), 16 at most]
   --seed N             seed of parameters, shuffling and synthetic data [1]
   --json               prints one line of JSON instead of a table
   --help               prints this

@@ -140,9 +140,10 @@ impl TrainConfig {
     }
 
     /// Cuts a batch into at most this many shards, of 16 rows at least, whose gradients are summed by a tree; without
-    /// this, into one for each 64 rows, 16 at most. A net of up to 32,768 parameters, its layers' outputs padded to
-    /// multiples of 16, has two from 64 rows on, and a power of two of them, which few threads can share out. Unlike
-    /// `threads` it changes the rounding of the result.
+    /// this, into one for each 128 rows, 16 at most. A net of up to 32,768 parameters, its layers' outputs padded to
+    /// multiples of 16, has one for each 64, two from 64 rows on, and a power of two of them, which few threads can
+    /// share out; a net with a layer of your own that has parameters one for each 64. Unlike `threads` it changes the
+    /// rounding of the result.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self

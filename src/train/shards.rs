@@ -10,10 +10,16 @@ const FEWEST_ROWS: usize = 16;
 
 /// Rows of a shard where nothing else is configured, and most shards then. Each shard begins the chains of
 /// the weight gradient anew and adds its sums to the tree: with 64 rows instead of 16, 784-128-10 trained 1.07
-/// times as fast on one thread, 784-512-512-10 1.06, 8-64-64-4 1.02 to 1.075 and 54-256-256-256-7 0.98 to 1.06,
-/// and with 128 up to 0.03 faster still (Granite Rapids, medians of four to six pairs).
-const ROWS_PER_SHARD: usize = 64;
+/// times as fast on one thread, 784-512-512-10 1.06, 8-64-64-4 1.02 to 1.075 and 54-256-256-256-7 0.98 to 1.06
+/// (Granite Rapids, medians of four to six pairs). With 128 instead of 64 the gradient of 256x784x512 went from 0.915 to
+/// 0.937 of the peak, of 1024x240x2048 from 0.867 to 0.897, and the first two nets trained 1.007 times as fast on one
+/// thread, the last 1.007, 784-2048-2048-10 1.014 to 1.02; with 256 that one 0.99 (Emerald Rapids, epochs in turns).
+const ROWS_PER_SHARD: usize = 128;
 const SHARDS: usize = 16;
+
+/// The same where whole shards are dealt out: to the members of a team, or to workers where a user's layer sums up
+/// gradients.
+const ROWS_PER_WHOLE_SHARD: usize = 64;
 
 /// Parameters up to which a net is small, padding included: it may be trained by a team, and its gradients go through
 /// memory, where they stay in the second cache.
@@ -52,22 +58,23 @@ pub const MOST: usize = PARTS - LEAST;
 pub const PARTS: usize = 2 * HALF;
 
 /// Places in a shard at which a batch may be cut in two, its end included.
-const CUTS_PER_SHARD: usize = 4;
+const CUTS_PER_SHARD: usize = 8;
 
-/// Number of shards of a batch of `rows` rows of a net with `params` parameters. A configured number is the most
-/// there are.
+/// Number of shards of a batch of `rows` rows of a net with `params` parameters, no layer of which is a user's. A
+/// configured number is the most there are.
 pub fn shards(rows: usize, params: usize, configured: Option<usize>) -> usize {
-    match configured {
-        Some(shards) => shards.min(rows / FEWEST_ROWS).max(1),
-        None => {
-            let shards = (rows / ROWS_PER_SHARD).clamp(1, SHARDS);
-            match params <= SMALL {
-                // The members of a team have as many shards each.
-                true if rows >= ROWS_OF_TWO => (1 << shards.ilog2()).max(2),
-                _ => shards,
-            }
-        }
+    shards_of(rows, configured, (params <= SMALL, true))
+}
+
+/// The same of a net that is small or not, whose shards may be divided or not.
+fn shards_of(rows: usize, configured: Option<usize>, (small, divide): (bool, bool)) -> usize {
+    if let Some(shards) = configured {
+        return shards.min(rows / FEWEST_ROWS).max(1);
     }
+    let rows_per_shard = if small || !divide { ROWS_PER_WHOLE_SHARD } else { ROWS_PER_SHARD };
+    let shards = (rows / rows_per_shard).clamp(1, SHARDS);
+    // The members of a team have as many shards each.
+    if small && rows >= ROWS_OF_TWO { (1 << shards.ilog2()).max(2) } else { shards }
 }
 
 /// The first of a batch's rows that a member of a team takes, of which each takes as many shards.
@@ -98,6 +105,13 @@ pub(crate) struct Cutting {
     pub divide: bool,
 }
 
+impl Cutting {
+    /// Number of shards of a batch of `rows` rows.
+    pub fn shards_of(&self, rows: usize) -> usize {
+        shards_of(rows, self.shards, (self.params <= SMALL, self.divide))
+    }
+}
+
 /// A batch of some number of rows, cut. Blocks hold whole shards, or shards whole blocks; of two for workers that share
 /// by their speeds each may hold a part of one shard besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,7 +128,7 @@ pub(crate) struct Cut {
 impl Cut {
     /// Cuts `rows` rows. It allocates nothing where it was cut as finely before.
     pub fn recut(&mut self, rows: usize, how: Cutting) {
-        let shards = shards(rows, how.params, how.shards);
+        let shards = how.shards_of(rows);
         if let Some(callers) = how.callers.filter(|_| how.divide && rows <= ROWS_IN_TWO) {
             let places = (rows / shards / FEWEST_ROWS).clamp(1, CUTS_PER_SHARD);
             if shards * places > 1 {
@@ -246,12 +260,12 @@ mod tests {
         let configured =
             [(256, 16, 16), (24, 16, 1), (5, 16, 1), (47, 16, 2), (100, 4, 4), (1, 1, 1)];
         let configured = configured.map(|(rows, shards, expected)| (rows, Some(shards), expected));
-        let free = [(1, 1), (127, 1), (128, 2), (256, 4), (1000, 15), (5000, 16)];
-        for (rows, shards, expected) in
-            configured.into_iter().chain(free.map(|(r, n)| (r, None, n)))
-        {
-            for workers in [1, 2, 3, 7, 64] {
-                for divide in [true, false] {
+        let free = [(1, 1), (255, 1), (256, 2), (1000, 7), (5000, 16)];
+        let whole = [(1, 1), (127, 1), (128, 2), (256, 4), (1000, 15), (5000, 16)];
+        for workers in [1, 2, 3, 7, 64] {
+            for (divide, free) in [(true, &free[..]), (false, &whole)] {
+                let free = free.iter().map(|&(rows, expected)| (rows, None, expected));
+                for (rows, shards, expected) in configured.into_iter().chain(free) {
                     assert_eq!(cut(rows, shards, workers, divide).shards, expected);
                 }
             }
@@ -295,13 +309,14 @@ mod tests {
                 });
                 pieces.collect()
             };
-            let alone = ends(&cut(rows, shards, 1, true));
-            for workers in [2, 3, 8, 64] {
-                for divide in [true, false] {
+            for divide in [true, false] {
+                let alone = ends(&cut(rows, shards, 1, divide));
+                for workers in [2, 3, 8, 64] {
                     let found = ends(&cut(rows, shards, workers, divide));
                     assert_eq!(found, alone, "{rows} rows, {workers} workers");
                 }
             }
+            let alone = ends(&cut(rows, shards, 1, true));
             for callers in LEAST..=MOST {
                 let found = ends(&even(rows, shards, 2, Some(callers)));
                 assert_eq!(found, alone, "{rows} rows in two");
@@ -379,10 +394,10 @@ mod tests {
             (256, HALF, [128, 128], 1),
             (256, 18, [144, 112], 2),
             (256, MOST, [160, 96], 2),
-            (512, MOST, [320, 192], 1),
+            (512, MOST, [320, 192], 2),
             (512, 17, [272, 240], 2),
             (128, LEAST, [48, 80], 2),
-            (100, LEAST, [50, 50], 2),
+            (100, LEAST, [33, 67], 2),
             (32, LEAST, [16, 16], 2),
         ] {
             let cut = even(rows, None, 2, Some(callers));

@@ -227,6 +227,11 @@ impl Stepper {
         }
     }
 
+    /// Shards of a batch of `rows` rows.
+    pub fn shards(&self, rows: usize) -> usize {
+        self.cutting.shards_of(rows)
+    }
+
     /// Writes the transposed weights anew, after parameters were changed from outside.
     pub fn refresh(&mut self, model: &Sequential) {
         let batch = Batch {

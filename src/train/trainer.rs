@@ -10,7 +10,6 @@ use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, Observer, StepReport};
 use super::pool::pool;
-use super::shards::shards;
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
 use super::{EpochReport, History, StopReason, team};
 use crate::aligned::Aligned;
@@ -231,7 +230,7 @@ impl<'a> Trainer<'a> {
             epochs: self.reports.clone(),
             stopped: self.stopped.unwrap_or(StopReason::Epochs),
             threads: self.workers,
-            shards: shards(self.batch(), self.model.params.len(), self.config.shards),
+            shards: self.stepper.shards(self.batch()),
         }
     }
 

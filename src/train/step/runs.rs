@@ -9,7 +9,6 @@ use crate::model::Sequential;
 use crate::train::fork::Fork;
 use crate::train::helpers::Helpers;
 use crate::train::pool;
-use crate::train::shards::shards;
 use crate::train::team::{Learned, Lengths, Net, Run, Team};
 
 /// Most steps of a run, and most floating-point operations of its products: a hundredth of a second or so, after which
@@ -37,7 +36,7 @@ impl Stepper {
         (rows, members): (usize, usize),
     ) -> Team {
         let params = model.params.len();
-        let shards = shards(rows, params, self.cutting.shards);
+        let shards = self.cutting.shards_of(rows);
         let slots = self.slots.each_ref().map(|slot| slot.len());
         let lengths = Lengths { params, transpose: self.transpose.len(), slots };
         Team::new(&self.plan, lengths, targets, (rows, shards, members))
