@@ -10,6 +10,14 @@ pub(crate) fn levels() -> Vec<Level> {
     SimdLevel::ALL.into_iter().filter_map(level_of).collect()
 }
 
+/// Whether to take multiply-adds as double-pumped, and a level: both at the widest one, and no at the others.
+pub(crate) fn ways() -> Vec<(fn() -> bool, Level)> {
+    let [alone, pumped]: [fn() -> bool; 2] = [|| false, || true];
+    let levels = levels();
+    let widest = levels[0];
+    levels.into_iter().map(|level| (alone, level)).chain([(pumped, widest)]).collect()
+}
+
 /// Applies a function of a vector to every value, at every level, and demands the same bits (of a
 /// NaN, that it is one).
 macro_rules! every_level {

@@ -33,9 +33,8 @@ pub(super) struct Column<'c, 'a, const NV: usize> {
     pub next: usize,
     /// The first panel's number.
     pub panel: usize,
-    /// The binary logarithm of the parts in which the next panels are asked for, each a part of one panel: 1 at
-    /// least, for each two indices ask for one pair of lines at most.
-    pub parts: u32,
+    /// The binary logarithm of the tiles that ask for one of these panels, a part of it each.
+    pub per_panel: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
 }
@@ -88,7 +87,7 @@ pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: 
         from: b.piece(place.pieces.start).start,
         next: b.panels().saturating_sub(next).min(NV),
         panel,
-        parts: (a.rows / MR).saturating_sub(1).max(2).ilog2(),
+        per_panel: ((a.rows / MR).saturating_sub(1).max(NV.max(2)) / NV).ilog2(),
         start: place.start,
         finish: place.finish,
     };

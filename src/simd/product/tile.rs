@@ -70,8 +70,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
     first: usize,
     beside: &mut Beside,
 ) {
-    let (parts, part) = (place.parts, first / MR);
-    let per_panel = parts - (NV as u32 - 1);
+    let (per_panel, part) = (place.per_panel, first / MR);
     let next = part >> per_panel;
     let asks = ASK >= PANELS && next < place.next;
     // Before any register is taken, for a call among them would have to save them all.
@@ -89,7 +88,8 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
             let pairs = piece.next[next];
             let part = part & ((1 << per_panel) - 1);
             let from = |part: usize| (pairs.len() * part) >> per_panel;
-            paces[0] = Pace::new(&pairs[from(part)..from(part + 1)], (LANES >> parts).max(1));
+            let at_once = const { if NV == 1 { LANES } else { LANES / 2 } } >> per_panel;
+            paces[0] = Pace::new(&pairs[from(part)..from(part + 1)], at_once.max(1));
         }
         let mut copying = Copying::none();
         if ASK == ROWS

@@ -286,7 +286,7 @@ fn tiles<S: Registers, const MR: usize, const NV: usize, const ABREAST: usize>(
 mod tests {
     use super::*;
     use crate::simd::panels::WeightLayout;
-    use crate::simd::testing::levels;
+    use crate::simd::testing::ways;
     use crate::simd::{Claim, dispatch_at, reference};
 
     /// The tree as it is defined: the left part is the largest power of two below the whole.
@@ -315,10 +315,7 @@ mod tests {
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
         let least = *shard_rows.iter().min().unwrap();
         let pieces = [1, 2, 3, PIECES].into_iter().filter(|&pieces| pieces <= least);
-        let [alone, pumped]: [fn() -> bool; 2] = [|| false, || true];
-        let widest = levels()[0];
-        let ways: Vec<_> =
-            levels().into_iter().map(|level| (alone, level)).chain([(pumped, widest)]).collect();
+        let ways = ways();
         for (pieces, (pumped, level)) in
             pieces.flat_map(|pieces| ways.iter().map(move |&way| (pieces, way)))
         {
