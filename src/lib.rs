@@ -178,7 +178,7 @@
 //! # The same bits
 //!
 //! A trained model is a function of the data, the configuration (threads left out) and the seeds. A
-//! batch is cut into shards by its rows and the net's size, never by the number of threads; every sum has one
+//! batch is cut into shards by its rows and the net, never by the number of threads; every sum has one
 //! order, and so has the tree that adds up the shards' gradients. [`Sequential::fingerprint`] hashes
 //! every bit:
 //!

@@ -118,8 +118,14 @@ fn special() -> Vec<Case> {
         .dropout(0.2)
         .dense(53, Activation::Tanh)
         .dense(10, Activation::Softmax);
-    assert!(large.clone().build(0).unwrap().param_count() > 1 << 15);
-    let large_data = classes(93, 70, 10, 7);
+    let large_custom = Sequential::builder(70)
+        .dense(500, Activation::Relu)
+        .layer(Scale)
+        .dense(10, Activation::Softmax);
+    for large in [&large, &large_custom] {
+        assert!(large.clone().build(0).unwrap().param_count() > 1 << 15);
+    }
+    let (large_data, larger_data) = (classes(93, 70, 10, 7), classes(330, 70, 10, 9));
     vec![
         case(
             "9-45-4 with dropout and a norm",
@@ -155,11 +161,23 @@ fn special() -> Vec<Case> {
         ),
         case(
             "70-300-53-10, clipped by norm",
-            large.build(8).unwrap(),
+            large.clone().build(8).unwrap(),
             large_data,
             TrainConfig::new(CrossEntropy::default(), Sgd::new(0.1).momentum(0.9))
                 .batch_size(64)
                 .clip(Clip::Norm(0.5)),
+        ),
+        case(
+            "70-300-53-10, as many shards as its rows give",
+            large.build(9).unwrap(),
+            larger_data.clone(),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(290),
+        ),
+        case(
+            "70-500-10 with a layer of the user's own, whose shards are whole",
+            large_custom.build(10).unwrap(),
+            larger_data,
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(290),
         ),
     ]
 }

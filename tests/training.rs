@@ -64,6 +64,17 @@ fn the_history_tells_how_many_shards_a_full_batch_had() {
             .map(|(batch, configured)| shards(batch, configured, threads));
         assert_eq!(found, [1, 2, 4, 2, 5]);
     }
+    // A layer of the user's that sums up gradients sees whole shards.
+    for (whole, expected) in [(false, 2), (true, 4)] {
+        let mut builder = Sequential::builder(3).dense(3000, Activation::Relu);
+        if whole {
+            builder = builder.layer(common::Scale);
+        }
+        let mut model = builder.dense(10, Activation::Softmax).build(1).unwrap();
+        let config = TrainConfig::new(CrossEntropy::default(), Sgd::new(0.1)).batch_size(256);
+        let history = train_parallel(&mut model, &classes(300, 3, 10, 1), &config.epochs(1));
+        assert_eq!(history.unwrap().shards, expected);
+    }
 }
 
 /// The training set draws the slope to 1; on its way it passes 0.3, the best for the validation set.

@@ -105,7 +105,7 @@ pub(crate) fn active() -> (SimdLevel, Level) {
 
 /// What a level's registers are like. Constants, so that nothing is compiled for a level that does not use it.
 pub(crate) trait Registers: Simd {
-    /// Whether a panel's row is one register: then there are 32 of them, enough for 13 x 2 tiles.
+    /// Whether a panel's row is one register: then there are 32 of them, enough for tiles of 13 x 2 and 8 x 3.
     const WIDE: bool = false;
     /// Whether multiply-adds are emulated one by one: then the smallest tile does as well as any.
     const EMULATED: bool = false;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::cuts::Cuts;
 use crate::rows::{LANES, padded};
 
-/// Outputs of a strip: two panels, the width of the widest tile.
+/// Outputs of a strip: two panels, the width of a gradient's tallest tile.
 pub(crate) const STRIP: usize = 2 * LANES;
 
 /// Most inputs of a block of weights. With 32 outputs it is 30 KB, which stays in the first cache while

@@ -12,8 +12,9 @@ const FEWEST_ROWS: usize = 16;
 /// the weight gradient anew and adds its sums to the tree: with 64 rows instead of 16, 784-128-10 trained 1.07
 /// times as fast on one thread, 784-512-512-10 1.06, 8-64-64-4 1.02 to 1.075 and 54-256-256-256-7 0.98 to 1.06
 /// (Granite Rapids, medians of four to six pairs). With 128 instead of 64 the gradient of 256x784x512 went from 0.915 to
-/// 0.937 of the peak, of 1024x240x2048 from 0.867 to 0.897, and the first two nets trained 1.007 times as fast on one
-/// thread, the last 1.007, 784-2048-2048-10 1.014 to 1.02; with 256 that one 0.99 (Emerald Rapids, epochs in turns).
+/// 0.937 of the peak, of 1024x240x64 from 0.878 to 0.917, and the first two nets trained 1.007 times as fast on one
+/// thread, the last 1.007, 784-2048-2048-10 1.014 to 1.025; with 256 that one 0.99 (Emerald Rapids, epochs in turns; not
+/// measured where multiply-adds are double-pumped, and shards of 64 rows were taken two abreast).
 const ROWS_PER_SHARD: usize = 128;
 const SHARDS: usize = 16;
 
@@ -57,10 +58,7 @@ pub const HALF: usize = 16;
 pub const MOST: usize = PARTS - LEAST;
 pub const PARTS: usize = 2 * HALF;
 
-/// Places in a shard at which a batch may be cut in two, its end included.
-const CUTS_PER_SHARD: usize = 8;
-
-/// Number of shards of a batch of `rows` rows of a net with `params` parameters, no layer of which is a user's. A
+/// Number of shards of a batch of `rows` rows of a net with `params` parameters, without a user's layer that has some. A
 /// configured number is the most there are.
 pub fn shards(rows: usize, params: usize, configured: Option<usize>) -> usize {
     shards_of(rows, configured, (params <= SMALL, true))
@@ -130,7 +128,7 @@ impl Cut {
     pub fn recut(&mut self, rows: usize, how: Cutting) {
         let shards = how.shards_of(rows);
         if let Some(callers) = how.callers.filter(|_| how.divide && rows <= ROWS_IN_TWO) {
-            let places = (rows / shards / FEWEST_ROWS).clamp(1, CUTS_PER_SHARD);
+            let places = (rows / shards / FEWEST_ROWS).max(1);
             if shards * places > 1 {
                 return self.in_two(rows, (shards, places), callers);
             }
@@ -376,6 +374,15 @@ mod tests {
             (2048, 4, 16),
             (512, 1, 1),
         ] {
+            assert_eq!(cut(rows, None, workers, true).blocks.len(), expected, "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn more_workers_than_shards_have_a_block_each() {
+        for (rows, workers, expected) in
+            [(192, 12, 12), (160, 10, 10), (320, 10, 20), (250, 64, 15)]
+        {
             assert_eq!(cut(rows, None, workers, true).blocks.len(), expected, "{rows} rows");
         }
     }

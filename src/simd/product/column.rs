@@ -1,4 +1,4 @@
-//! A column of tiles: all rows of one or two panels.
+//! A column of tiles: all rows of one to three panels.
 
 use std::ops::Range;
 
@@ -33,7 +33,8 @@ pub(super) struct Column<'c, 'a, const NV: usize> {
     pub next: usize,
     /// The first panel's number.
     pub panel: usize,
-    /// The binary logarithm of the tiles that ask for one of these panels, a part of it each.
+    /// The binary logarithm of the tiles that ask for one of the next panels, a part of it each. 1 at least where the
+    /// column is one panel: of each two indices one pair of lines is asked for at most.
     pub per_panel: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,

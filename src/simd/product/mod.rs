@@ -63,7 +63,7 @@ fn product_at<S: Registers>(
         ahead.copy();
     }
     let far = b.len() > NEAR || !ahead.is_done();
-    let by_threes = S::WIDE && is_by_threes(b.panels()) && !pumped();
+    let by_threes = S::WIDE && a.rows >= 3 * 8 && is_by_threes(b.panels()) && !pumped();
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth() <= DEPTH && a.rows * b.depth() <= SLAB {
         let place = Place { b, pieces: 0..b.pieces(), start, finish, far, by_threes };
@@ -105,12 +105,14 @@ fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
 }
 
-/// Whether of so many panels the next three are one column of tiles, so that no panel is left alone. A tile of 8 rows by
-/// three panels takes 35 instructions an index, one of 12 by two 38. By itself on a core 128x784x512 went from 0.956 to
-/// 0.968 of the peak, 128x2048x2048 from 0.92 to 0.94; beside a busy neighbour, who has every other turn to begin
-/// instructions, 128x784x192 ran 1.04 times as fast. 784-512-512-10 trained 1.015 times as fast, two threads 1.01,
-/// 784-2048-2048-10 1.03 and 1.01 (Emerald Rapids; not measured where multiply-adds are double-pumped, and so
-/// leave time for other instructions). Not where rows are copied as well: 784-128-10 0.99.
+/// Whether of so many panels the next three are one column of tiles: not where one would be left alone. A tile of 8 rows
+/// by three panels takes 35 instructions an index, one of 12 by two 38. By itself on a core 128x784x512 went from 0.956
+/// to 0.968 of the peak, 128x2048x2048 from 0.92 to 0.94; beside a busy neighbour, who has every other turn to begin
+/// instructions, 128x784x192 ran 1.04 times as fast. 784-512-512-10 trained 1.009 to 1.015 times as fast, two threads
+/// 1.01, 784-2048-2048-10 1.03 and 1.01 (Emerald Rapids; not measured where multiply-adds are double-pumped, and so
+/// leave time for other instructions). Not where rows are copied as well: 784-128-10 0.99. Nor where there are fewer
+/// than three tiles of rows, for each asks for one of the next panels; the few rows of a prediction then need not wait
+/// for the answer whether multiply-adds are double-pumped.
 fn is_by_threes(panels: usize) -> bool {
     panels == 3 || panels > 4
 }
@@ -123,7 +125,7 @@ struct Place<'a> {
     finish: &'a Finish<'a>,
     /// Whether memory is to be asked for ahead.
     far: bool,
-    /// Whether three panels are taken at once, where there are as many.
+    /// Whether three panels may be taken at once, while no rows are copied.
     by_threes: bool,
 }
 
@@ -322,6 +324,12 @@ mod tests {
         }
         for (inputs, outputs) in [(1, 1), (16, 16), (31, 33), (48, 32), (241, 65), (500, 300)] {
             check(14, inputs, outputs);
+        }
+        // By three panels and by two, whose next ones some tiles ask for or all do, and in several slabs.
+        for (rows, inputs, outputs) in
+            [(25, 33, 80), (39, 500, 300), (72, 300, 110), (260, 1100, 40)]
+        {
+            check(rows, inputs, outputs);
         }
     }
 }

@@ -27,7 +27,7 @@ const TALL: usize = 12;
 /// added between two chains, and nothing hid them where chains were shorter.
 const LONG_SHARD: usize = 48;
 
-/// Values of a block's x up to which long shards too are taken two abreast, where that pays. Their sum is made in
+/// Values of a block's x up to which long shards too, of 64 rows at most, are taken two abreast, where that pays. Their sum is made in
 /// registers: 256x784x512 over 4 shards went from 0.90 to 0.93 of the peak, over 16 from 0.82 to 0.88. Where x comes
 /// from the third cache in every strip, 1024x784x512 over 16 shards read 0.96 of the speed (Zen 4).
 const NEAR: usize = 1 << 17;
@@ -314,7 +314,7 @@ mod tests {
         let starts: Vec<usize> =
             (0..=shard_rows.len()).map(|s| shard_rows[..s].iter().sum()).collect();
         let least = *shard_rows.iter().min().unwrap();
-        let pieces = [1, 2, 3, PIECES].into_iter().filter(|&pieces| pieces <= least);
+        let pieces = [1, 2, 3, 8, PIECES].into_iter().filter(|&pieces| pieces <= least);
         let ways = ways();
         for (pieces, (pumped, level)) in
             pieces.flat_map(|pieces| ways.iter().map(move |&way| (pieces, way)))
@@ -390,5 +390,9 @@ mod tests {
         check(&[61; 9], 240, 17);
         check(&[65; 16], 127, 33);
         check(&[58; 18], 126, 17);
+        // Groups of one shard, near and far.
+        check(&[128, 128], 31, 48);
+        check(&[255], 23, 33);
+        check(&[128; 9], 240, 17);
     }
 }

@@ -3,8 +3,11 @@
 use super::tile::NODES;
 use crate::rows::Rows;
 
-/// Most pieces that a shard may be in, and most of a group whose rows are near.
-pub(crate) const PIECES: usize = 8;
+/// Most pieces that a shard may be in.
+pub(crate) const PIECES: usize = NODES;
+
+/// Most pieces of a group whose rows are near, unless a shard has more.
+const NEAR_PIECES: usize = 8;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
 /// first translation buffer, while the tiles of a strip pass over it. On 256x784x512 over 4 shards 128 rows ran
@@ -72,7 +75,7 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
             count,
             pieces,
             piece,
-            at_once: (GROUP_ROWS / rows.max(1)).clamp(1, PIECES / pieces).ilog2(),
+            at_once: (GROUP_ROWS / rows.max(1)).clamp(1, (NEAR_PIECES / pieces).max(1)).ilog2(),
             joined: false,
             rows,
             apart: (x.panel, dy.panel),
