@@ -171,7 +171,7 @@ fn special() -> Vec<Case> {
             "70-300-53-10, as many shards as its rows give",
             large.build(9).unwrap(),
             larger_data.clone(),
-            TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(290),
+            TrainConfig::new(CrossEntropy::default(), Adam::new(0.001)).batch_size(250),
         ),
         case(
             "70-500-10 with a layer of the user's own, whose shards are whole",

@@ -75,6 +75,15 @@ fn shards_of(rows: usize, configured: Option<usize>, (small, divide): (bool, boo
     if small && rows >= ROWS_OF_TWO { (1 << shards.ilog2()).max(2) } else { shards }
 }
 
+/// Places at which each of `shards` shards of `rows` rows may be cut, its end included: with half of the batch among
+/// them, where there are several.
+fn places(rows: usize, shards: usize) -> usize {
+    match (rows / FEWEST_ROWS).max(1) {
+        odd @ 3.. if odd % 2 == 1 && shards % 2 == 1 => odd - 1,
+        places => places,
+    }
+}
+
 /// The first of a batch's rows that a member of a team takes, of which each takes as many shards.
 pub fn first_row(rows: usize, (member, members): (usize, usize)) -> usize {
     member * rows / members
@@ -128,7 +137,7 @@ impl Cut {
     pub fn recut(&mut self, rows: usize, how: Cutting) {
         let shards = how.shards_of(rows);
         if let Some(callers) = how.callers.filter(|_| how.divide && rows <= ROWS_IN_TWO) {
-            let places = (rows / shards / FEWEST_ROWS).max(1);
+            let places = places(rows / shards, shards);
             if shards * places > 1 {
                 return self.in_two(rows, (shards, places), callers);
             }
@@ -399,6 +408,8 @@ mod tests {
     fn the_faster_of_two_workers_has_more_rows_of_the_same_shards() {
         for (rows, callers, expected, per_shard) in [
             (256, HALF, [128, 128], 1),
+            (250, HALF, [125, 125], 2),
+            (50, HALF, [25, 25], 2),
             (256, 18, [144, 112], 2),
             (256, MOST, [160, 96], 2),
             (512, MOST, [320, 192], 2),
@@ -416,7 +427,7 @@ mod tests {
 
     #[test]
     fn it_is_the_same_for_two_workers_whichever_calls() {
-        for rows in [64, 100, 128, 256, 300, 512] {
+        for rows in [50, 64, 80, 100, 128, 150, 250, 256, 300, 512] {
             for callers in LEAST..=MOST {
                 let [one, other] = [callers, PARTS - callers]
                     .map(|callers| lengths(&even(rows, None, 2, Some(callers))));

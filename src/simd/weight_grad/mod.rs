@@ -27,9 +27,9 @@ const TALL: usize = 12;
 /// added between two chains, and nothing hid them where chains were shorter.
 const LONG_SHARD: usize = 48;
 
-/// Values of a block's x up to which long shards too, of 64 rows at most, are taken two abreast, where that pays. Their sum is made in
-/// registers: 256x784x512 over 4 shards went from 0.90 to 0.93 of the peak, over 16 from 0.82 to 0.88. Where x comes
-/// from the third cache in every strip, 1024x784x512 over 16 shards read 0.96 of the speed (Zen 4).
+/// Values of a block's x up to which long shards too, of 64 rows at most, are taken two abreast, where that pays. Their
+/// sum is made in registers: 256x784x512 over 4 shards went from 0.90 to 0.93 of the peak, over 16 from 0.82 to 0.88.
+/// Where x comes from the third cache in every strip, 1024x784x512 over 16 shards read 0.96 of the speed (Zen 4).
 const NEAR: usize = 1 << 17;
 
 /// Floats of a strip's sum over a group of shards.
@@ -146,10 +146,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let far = long && self.shards.rows() * self.inputs > NEAR;
         let worth = if far { self.shards.are_several() } else { self.shards.are_grouped() };
         let pumped = S::WIDE && worth && (self.pumped)();
-        let (joined, abreast) = (pumped && far, pumped && !far);
-        if joined {
-            self.shards.join_groups();
-        }
+        let joined = pumped && far && self.shards.join_groups();
+        let abreast = pumped && !far;
         let tall = long && !joined && self.inputs >= TALL;
         self.asks_for_rows = S::WIDE && tall && far;
         let mut panel = 0;
@@ -390,7 +388,7 @@ mod tests {
         check(&[61; 9], 240, 17);
         check(&[65; 16], 127, 33);
         check(&[58; 18], 126, 17);
-        // Groups of one shard, near and far.
+        // Groups of one shard, near, and far where they are not joined.
         check(&[128, 128], 31, 48);
         check(&[255], 23, 33);
         check(&[128; 9], 240, 17);

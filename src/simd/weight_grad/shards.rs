@@ -6,7 +6,8 @@ use crate::rows::Rows;
 /// Most pieces that a shard may be in.
 pub(crate) const PIECES: usize = NODES;
 
-/// Most pieces of a group whose rows are near, unless a shard has more.
+/// Most pieces of a group whose rows are near, unless a shard has more. So taken two abreast its shards are four nodes at
+/// most.
 const NEAR_PIECES: usize = 8;
 
 /// Rows of a group of shards: its part of x and dy stays in the first cache, and its pages in the
@@ -85,10 +86,14 @@ impl<'a, 'l, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Shards<'a, 'l, F> {
         }
     }
 
-    /// Joins groups, for their rows are far.
-    pub fn join_groups(&mut self) {
-        self.at_once = (FAR_GROUP_ROWS / self.rows.max(1)).clamp(1, NODES / self.pieces).ilog2();
-        (self.joined, self.held) = (true, None);
+    /// Joins groups, for their rows are far. Returns whether that could be.
+    pub fn join_groups(&mut self) -> bool {
+        let at_once = (FAR_GROUP_ROWS / self.rows.max(1)).clamp(1, NODES / self.pieces).ilog2();
+        self.joined = at_once > self.at_once;
+        if self.joined {
+            (self.at_once, self.held) = (at_once, None);
+        }
+        self.joined
     }
 
     /// Number of groups.
