@@ -24,9 +24,10 @@ use rayon::ThreadPool;
 
 use self::balance::Balance;
 use super::block::{Block, Pass};
+use super::cut::{Cut, Cutting, LEAST, MOST};
 use super::fork::Fork;
 use super::plan::Plan;
-use super::shards::{Cut, Cutting, LEAST, MOST, SMALL};
+use super::shards::SMALL;
 use super::team::{self, Team};
 use super::update::{Batch, Size, Unit, runs, units};
 use crate::aligned::Aligned;

@@ -12,8 +12,8 @@ use std::ops::Range;
 use crossbeam::utils::CachePadded;
 
 use super::block::Block;
+use super::cut::{Cut, Piece};
 use super::plan::Plan;
-use super::shards::{Cut, Piece};
 use super::step::{Phase, Timer};
 use crate::aligned::Aligned;
 use crate::layer::{Kind, Placed, layer_norm};

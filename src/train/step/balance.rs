@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::train::shards::{HALF, LEAST, MOST, PARTS};
+use crate::train::cut::{HALF, LEAST, MOST, PARTS};
 
 /// How many times as long as the fastest rows the slowest take in a step that is uneven: for workers that were not even
 /// before, and for those that were. A worker with two blocks has begun its second before another, which is less than

@@ -173,8 +173,8 @@ mod tests {
     use crate::data::Dataset;
     use crate::loss::Loss;
     use crate::optim::{Clip, Optimizer};
+    use crate::train::cut::{HALF, LEAST, MOST, PARTS};
     use crate::train::pool::pool;
-    use crate::train::shards::{HALF, LEAST, MOST, PARTS};
     use crate::train::step::Untimed;
     use crate::train::step::balance::Balance;
     use crate::{Activation, Adam, CrossEntropy, datasets};

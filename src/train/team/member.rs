@@ -11,8 +11,8 @@ use crate::data::TargetShape;
 use crate::optim::sum_of_squares;
 use crate::simd::{add_and_take, dispatch};
 use crate::train::block::{Block, Pass};
+use crate::train::cut::{Cut, first_row};
 use crate::train::plan::Plan;
-use crate::train::shards::{Cut, first_row};
 use crate::train::step::{NotFinite, Phase, StepInput, StepOutcome, Taken, Timer, through};
 use crate::train::update::{Batch, Part, Size, gradients, update_all};
 
