@@ -8,8 +8,10 @@ use unisono::SimdLevel;
 use unisono::bench_support::{Elementwise, Function, Products, fma_peak};
 use unisono::bench_support::{Gauge, is_double_pumped, share_of_peak};
 
-/// Rows, inputs and outputs: layers of small, medium and wide nets, and one that fits anywhere.
-const SHAPES: [[usize; 3]; 4] = [[64, 784, 128], [64, 512, 512], [64, 2048, 2048], [64, 64, 64]];
+/// Rows, inputs and outputs: layers of small, medium and wide nets, one that fits anywhere, and one of as many rows as
+/// one of two workers has of 256.
+const SHAPES: [[usize; 3]; 5] =
+    [[64, 784, 128], [64, 512, 512], [64, 2048, 2048], [64, 64, 64], [128, 784, 512]];
 
 /// The weight gradient's, and into how many shards its rows are cut.
 const GRADIENT: [usize; 3] = [256, 784, 512];

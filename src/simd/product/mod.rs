@@ -23,6 +23,17 @@ const NEAR: usize = 32 << 10;
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
+/// Rows of a tile by three panels. It takes 35 instructions an index, one of 12 by two 38. By itself on a core 128x784x512
+/// went from 0.956 to 0.968 of the peak by it, 128x2048x2048 from 0.92 to 0.94; beside a busy neighbour, who has every
+/// other turn to begin instructions, 128x784x192 ran 1.04 times as fast. 784-512-512-10 trained 1.009 to 1.015 times as
+/// fast, two threads 1.01, 784-2048-2048-10 1.03 and 1.01 (Emerald Rapids; not measured where multiply-adds are
+/// double-pumped, and so leave time for other instructions). While rows are copied 784-128-10 trained at 0.99.
+const LOW: usize = 8;
+
+/// Fewest rows of a product by three panels: a tile for each of the next ones, which it asks for. So the few rows of a
+/// prediction need not wait for the answer whether multiply-adds are double-pumped.
+const ROWS_OF_THREE: usize = 3 * LOW;
+
 /// What the chains of a product begin with, what becomes of their sums, and whether to bound these.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ends<'e> {
@@ -63,7 +74,7 @@ fn product_at<S: Registers>(
         ahead.copy();
     }
     let far = b.len() > NEAR || !ahead.is_done();
-    let by_threes = S::WIDE && a.rows >= 3 * 8 && is_by_threes(b.panels()) && !pumped();
+    let by_threes = S::WIDE && a.rows >= ROWS_OF_THREE && is_by_threes(b.panels()) && !pumped();
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth() <= DEPTH && a.rows * b.depth() <= SLAB {
         let place = Place { b, pieces: 0..b.pieces(), start, finish, far, by_threes };
@@ -71,7 +82,7 @@ fn product_at<S: Registers>(
         return beside.bound();
     }
     let height = if by_threes {
-        8
+        LOW
     } else if S::WIDE {
         12
     } else {
@@ -105,14 +116,7 @@ fn evenly(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts.max(1)).next_multiple_of(unit).max(1)
 }
 
-/// Whether of so many panels the next three are one column of tiles: not where one would be left alone. A tile of 8 rows
-/// by three panels takes 35 instructions an index, one of 12 by two 38. By itself on a core 128x784x512 went from 0.956
-/// to 0.968 of the peak, 128x2048x2048 from 0.92 to 0.94; beside a busy neighbour, who has every other turn to begin
-/// instructions, 128x784x192 ran 1.04 times as fast. 784-512-512-10 trained 1.009 to 1.015 times as fast, two threads
-/// 1.01, 784-2048-2048-10 1.03 and 1.01 (Emerald Rapids; not measured where multiply-adds are double-pumped, and so
-/// leave time for other instructions). Not where rows are copied as well: 784-128-10 0.99. Nor where there are fewer
-/// than three tiles of rows, for each asks for one of the next panels; the few rows of a prediction then need not wait
-/// for the answer whether multiply-adds are double-pumped.
+/// Whether of so many panels the next three are one column of tiles: not where one would be left alone.
 fn is_by_threes(panels: usize) -> bool {
     panels == 3 || panels > 4
 }
@@ -141,8 +145,10 @@ fn columns<S: Registers>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, besi
             let left = place.b.panels() - panel;
             let three = place.by_threes && is_by_threes(left) && !rows;
             match (left, place.far) {
-                (_, true) if three => column::<S, 8, 3, PANELS>(simd, a, place, panel, c, beside),
-                (_, false) if three => column::<S, 8, 3, NOTHING>(simd, a, place, panel, c, beside),
+                (_, true) if three => column::<S, LOW, 3, PANELS>(simd, a, place, panel, c, beside),
+                (_, false) if three => {
+                    column::<S, LOW, 3, NOTHING>(simd, a, place, panel, c, beside)
+                }
                 (2.., true) if rows => column::<S, 12, 2, ROWS>(simd, a, place, panel, c, beside),
                 (2.., true) => column::<S, 12, 2, PANELS>(simd, a, place, panel, c, beside),
                 (2.., false) => column::<S, 12, 2, NOTHING>(simd, a, place, panel, c, beside),
