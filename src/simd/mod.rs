@@ -5,6 +5,7 @@ mod ahead;
 mod claims;
 mod cuts;
 mod fma;
+mod fused;
 mod gather;
 mod lanes;
 mod largest;

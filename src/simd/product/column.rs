@@ -38,6 +38,8 @@ pub(super) struct Column<'c, 'a, const NV: usize> {
     pub per_panel: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
+    /// Whether some multiply-adds load their operand themselves.
+    pub fused: bool,
 }
 
 /// What tiles look after besides their sums.
@@ -91,6 +93,7 @@ pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: 
         per_panel: ((a.rows / MR).saturating_sub(1).max(NV.max(2)) / NV).ilog2(),
         start: place.start,
         finish: place.finish,
+        fused: place.fused,
     };
     heights::<S, MR, NV, ASK>(simd, a, &place, c, beside);
     NV

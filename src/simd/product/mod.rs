@@ -1,5 +1,6 @@
 //! The product of rows with panels: the forward pass and the input gradient.
 
+mod chain;
 mod column;
 mod tile;
 
@@ -30,9 +31,10 @@ const SLAB: usize = 128 << 10;
 /// double-pumped, and so leave time for other instructions). While rows are copied 784-128-10 trained at 0.99.
 const LOW: usize = 8;
 
-/// Fewest rows of a product by three panels: a tile for each of the next ones, which it asks for. So the few rows of a
-/// prediction need not wait for the answer whether multiply-adds are double-pumped.
-const ROWS_OF_THREE: usize = 3 * LOW;
+/// Fewest rows of a product by three panels, a tile for each of the next ones, which it asks for, and of one whose
+/// multiply-adds load operands themselves. So the few rows of a prediction need not wait for the answer whether
+/// multiply-adds are double-pumped.
+const ROWS_FUSED: usize = 3 * LOW;
 
 /// What the chains of a product begin with, what becomes of their sums, and whether to bound these.
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +76,11 @@ fn product_at<S: Registers>(
         ahead.copy();
     }
     let far = b.len() > NEAR || !ahead.is_done();
-    let by_threes = S::WIDE && a.rows >= ROWS_OF_THREE && is_by_threes(b.panels()) && !pumped();
+    let fused = S::WIDE && a.rows >= ROWS_FUSED && !pumped();
+    let by_threes = fused && is_by_threes(b.panels());
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth() <= DEPTH && a.rows * b.depth() <= SLAB {
-        let place = Place { b, pieces: 0..b.pieces(), start, finish, far, by_threes };
+        let place = Place { b, pieces: 0..b.pieces(), start, finish, far, fused, by_threes };
         columns(simd, a, &place, c, &mut beside);
         return beside.bound();
     }
@@ -98,7 +101,7 @@ fn product_at<S: Registers>(
             let start = if first == 0 { start } else { &Start::Kept };
             let last = pieces.end == b.pieces();
             let finish = if last { &finish.slice(rows.clone()) } else { &Finish::Sum };
-            let place = Place { b, pieces, start, finish, far, by_threes };
+            let place = Place { b, pieces, start, finish, far, fused, by_threes };
             let (a, mut c) = (a.slice(rows.clone()), c.slice(rows.clone()));
             columns(simd, &a, &place, &mut c, &mut beside);
         }
@@ -129,6 +132,8 @@ struct Place<'a> {
     finish: &'a Finish<'a>,
     /// Whether memory is to be asked for ahead.
     far: bool,
+    /// Whether some multiply-adds load their operand themselves.
+    fused: bool,
     /// Whether three panels may be taken at once, while no rows are copied.
     by_threes: bool,
 }

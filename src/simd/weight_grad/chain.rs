@@ -2,11 +2,12 @@
 
 use fearless_simd::{SimdBase, f32x16};
 
+use super::TALL;
 use super::operands::{Sides, Starts, UNITS, unit};
 use super::shards::{Piece, Start};
 use super::tile::{Group, add, most_shards, store};
 use crate::rows::LANES;
-use crate::simd::{Claims, Fma, Registers};
+use crate::simd::{Claims, Fma, Registers, fused};
 
 /// The sums of MR inputs by NV panels of outputs.
 pub(super) type Sums<S, const MR: usize, const NV: usize> = [[f32x16<S>; NV]; MR];
@@ -16,9 +17,18 @@ pub(super) type Sums<S, const MR: usize, const NV: usize> = [[f32x16<S>; NV]; MR
 const EVEN: usize = 4;
 const AFTER_FIRST: usize = 3;
 
+/// The same where multiply-adds load operands themselves: for each turn addresses are made. Sixteen brought no more.
+const FUSED: usize = 8;
+
 /// Turns of a piece of so many rows, of so many shards abreast.
-pub(super) fn turns(rows: usize, abreast: usize) -> usize {
-    if abreast > 1 { rows / EVEN } else { rows.saturating_sub(1) / AFTER_FIRST }
+pub(super) fn turns(rows: usize, abreast: usize, fused: bool) -> usize {
+    if abreast > 1 {
+        rows / EVEN
+    } else if fused {
+        rows / FUSED
+    } else {
+        rows.saturating_sub(1) / AFTER_FIRST
+    }
 }
 
 /// For each of some shards, row by row beside each other, one chain of fused multiply-adds over its rows for each
@@ -62,11 +72,60 @@ pub(super) fn piece_chains<S: Registers, const MR: usize, const NV: usize>(
         }
         return column_sums(simd, &sides, acc);
     }
-    if !matches!(piece.start, Start::Nothing) {
+    let fused = S::WIDE && const { MR == TALL && NV == 2 } && group.fused;
+    if fused && matches!(piece.start, Start::Group) {
+        acc = [[f32x16::splat(simd, 0.0); NV]; MR];
+    } else if !matches!(piece.start, Start::Nothing) {
         acc = first_row(simd, &sides, piece.start, acc, tiles);
         sides = sides.after(1);
     }
+    if fused {
+        return rows_fused(simd, &sides, acc, ask);
+    }
     [acc] = rows::<S, MR, NV, 1, AFTER_FIRST>(simd, &[sides], [acc], ask);
+    acc
+}
+
+/// `acc` and the products of the rows of a shard in the tallest tile. The multiply-adds of its second and third unit load
+/// x themselves.
+#[inline(always)]
+fn rows_fused<S: Registers, const MR: usize, const NV: usize>(
+    simd: S,
+    sides: &Sides<NV>,
+    mut acc: Sums<S, MR, NV>,
+    (claims, in_turns): &mut (&mut Claims, bool),
+) -> Sums<S, MR, NV> {
+    let turns = sides.rows / FUSED;
+    let unit = const { MR / UNITS };
+    let lefts = sides.left.map(|left| left.as_chunks::<FUSED>().0);
+    let rights = sides.right.map(|right| right.as_chunks::<FUSED>().0);
+    for t in 0..turns {
+        if *in_turns {
+            claims.turn();
+        }
+        let first = &lefts[0][t];
+        let [second, third] = [&lefts[1][t], &lefts[2][t]].map(fused::copies::<_, NV>);
+        fused::each::<FUSED>(
+            #[inline(always)]
+            |k| {
+                let mut lanes = [f32x16::splat(simd, 0.0); NV];
+                for v in 0..NV {
+                    lanes[v] = f32x16::load_array_ref(simd, &rights[v][t][k]);
+                }
+                for m in 0..unit {
+                    for v in 0..NV {
+                        let lefts = [first, second[v], third[v]];
+                        for (u, left) in lefts.into_iter().enumerate() {
+                            let left = f32x16::splat(simd, left[k][m]);
+                            acc[u * unit + m][v] = left.fma(lanes[v], acc[u * unit + m][v]);
+                        }
+                    }
+                }
+            },
+        );
+    }
+    let rest = sides.after(turns * FUSED);
+    let [acc] = links::<S, MR, NV, 1, 1>(simd, &[rest], rest.rows, [acc], &mut (claims, false));
     acc
 }
 

@@ -99,6 +99,7 @@ fn weight_grad_at<'a, S: Registers>(
         ones: false,
         pumped,
         asks_for_rows: false,
+        fused: false,
     };
     if is_few(block) {
         sum.swap(outputs.len());
@@ -136,6 +137,8 @@ struct Sum<'a, 'l, F> {
     pumped: fn() -> bool,
     /// Whether the tallest tiles ask for the next strip's rows of dy.
     asks_for_rows: bool,
+    /// Whether some of their multiply-adds load x themselves.
+    fused: bool,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
@@ -150,6 +153,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let abreast = pumped && !far;
         let tall = long && !joined && self.inputs >= TALL;
         self.asks_for_rows = S::WIDE && tall && far;
+        self.fused = S::WIDE && tall && panels > 1 && !(self.pumped)();
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -205,7 +209,8 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         for index in 0..groups {
             let pieces = self.shards.group(index);
             assert!(pieces.len() <= per_shard * const { most_shards(MR, NV) });
-            let turns = pieces.iter().flatten().map(|piece| turns(piece.rows, ABREAST)).sum();
+            let turns =
+                pieces.iter().flatten().map(|piece| turns(piece.rows, ABREAST, self.fused)).sum();
             let group = Group {
                 index,
                 turns,
@@ -217,6 +222,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 ones: self.ones,
                 joined,
                 asks_for_rows: self.asks_for_rows,
+                fused: self.fused,
                 input: self.input,
                 panel: self.output / LANES + first,
                 panels,
