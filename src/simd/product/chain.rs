@@ -6,7 +6,7 @@ use super::column::{PANELS, ROWS};
 use crate::rows::LANES;
 use crate::simd::ahead::Copying;
 use crate::simd::prefetch::{Pace, Pair, prefetch_pair};
-use crate::simd::{Fma, Registers, fused};
+use crate::simd::{Fma, Registers, embedded};
 
 /// Calls `f` with each row of a tile. In two halves, for the compiler leaves longer loops as they are, and a tile's
 /// sums in memory. A loop over panels around that over rows did so where the crate is one unit of code: with
@@ -30,8 +30,8 @@ fn taken<'a, S: Registers, const ASK: u8>(paces: &mut [Pace<'a>; 2]) -> [&'a [Pa
 }
 
 /// `acc` and the products of a piece of panels with MR rows, whose panels begin with `left` and are as far
-/// apart as it says. Meanwhile pairs of lines are asked for and a row is copied. `fused` is whether some multiply-adds load
-/// their operand themselves, as those of three panels always do.
+/// apart as it says. Meanwhile pairs of lines are asked for and a row is copied. `embedded` is whether multiply-adds may
+/// take operands from memory. Those of three panels are tiles only where they may.
 #[inline(always)]
 pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
@@ -39,7 +39,7 @@ pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u
     (len, panels): (usize, &[&[[f32; LANES]]; NV]),
     mut acc: [[f32x16<S>; NV]; MR],
     (mut paces, mut copying): ([Pace; 2], Copying),
-    fused: bool,
+    embedded: bool,
 ) -> [[f32x16<S>; NV]; MR] {
     let (whole, rest) = (len / LANES, len % LANES);
     let (mut sixteens, mut ends) = ([&[][..]; NV], [&[][..]; NV]);
@@ -48,7 +48,7 @@ pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u
         (sixteens[v], ends[v]) = (&chunks[..whole], &end[..rest]);
     }
     let (left_of, beside) = ((left, apart), (&mut paces, &mut copying));
-    acc = if S::WIDE && const { NV > 1 && MR >= 8 } && (const { NV > 2 } || fused) {
+    acc = if S::WIDE && const { NV > 1 && MR >= 8 } && (const { NV > 2 } || embedded) {
         rounds::<S, MR, NV, ASK, true>(simd, left_of, (whole, &sixteens), acc, beside)
     } else {
         rounds::<S, MR, NV, ASK, false>(simd, left_of, (whole, &sixteens), acc, beside)
@@ -66,7 +66,7 @@ pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u
 
 /// The rounds of a chain, of 16 indices each.
 #[inline(always)]
-fn rounds<S: Registers, const MR: usize, const NV: usize, const ASK: u8, const FUSED: bool>(
+fn rounds<S: Registers, const MR: usize, const NV: usize, const ASK: u8, const EMBEDDED: bool>(
     simd: S,
     (left, apart): (&[f32], usize),
     (count, sixteens): (usize, &[&[[[f32; LANES]; LANES]]; NV]),
@@ -83,8 +83,8 @@ fn rounds<S: Registers, const MR: usize, const NV: usize, const ASK: u8, const F
             right[v] = &sixteens[v][q][..];
         }
         let pairs = taken::<S, ASK>(paces);
-        acc = if FUSED {
-            sixteen_fused(simd, rows, &right, acc, pairs)
+        acc = if EMBEDDED {
+            sixteen_embedded(simd, rows, &right, acc, pairs)
         } else {
             sixteen::<S, MR, NV, ASK>(simd, rows, &right, acc, pairs)
         };
@@ -92,21 +92,33 @@ fn rounds<S: Registers, const MR: usize, const NV: usize, const ASK: u8, const F
     acc
 }
 
+/// Whether the multiply-adds of row m of a tile by so many panels take their operand from memory: of 8 x 3 four rows, of 12
+/// and 13 x 2 eight, so that the loads of lines and operands stay below two for each two multiply-adds.
+const fn is_embedded(m: usize, panels: usize) -> bool {
+    !m.is_multiple_of(if panels > 2 { 2 } else { 3 })
+}
+
+/// Asks for pairs of lines.
+#[inline(always)]
+fn ask(pairs: [&[Pair]; 2]) {
+    pairs.iter().for_each(|pairs| pairs.iter().for_each(prefetch_pair));
+}
+
 /// `acc` and the products of 16 indices, after asking for some pairs of lines. Between the indices, as in [`sixteen`], the
 /// requests' branches made the compiler keep a part of `acc` in memory: 128x784x512 ran at 0.96 of the speed.
 #[inline(always)]
-fn sixteen_fused<S: Registers, const MR: usize, const NV: usize>(
+fn sixteen_embedded<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
     rows: &[[f32; LANES]],
     right: &[&[[f32; LANES]]; NV],
     mut acc: [[f32x16<S>; NV]; MR],
     pairs: [&[Pair]; 2],
 ) -> [[f32x16<S>; NV]; MR] {
-    pairs.iter().for_each(|pairs| pairs.iter().for_each(prefetch_pair));
+    ask(pairs);
     let rows: &[[f32; LANES]; MR] = rows.first_chunk().expect("a tile's rows");
     assert!(right.iter().all(|right| right.len() == LANES));
-    let copies = fused::copies::<_, NV>(rows);
-    fused::each::<LANES>(
+    let copies = embedded::copies::<_, NV>(rows);
+    embedded::each::<LANES>(
         #[inline(always)]
         |k| {
             let mut lanes = [f32x16::splat(simd, 0.0); NV];
@@ -116,9 +128,8 @@ fn sixteen_fused<S: Registers, const MR: usize, const NV: usize>(
             each_row::<MR>(
                 #[inline(always)]
                 |m| {
-                    let itself = if NV > 2 { m % 2 > 0 } else { m % 3 > 0 };
                     for v in 0..NV {
-                        let row = if itself { copies[v] } else { copies[0] };
+                        let row = if is_embedded(m, NV) { copies[v] } else { copies[0] };
                         acc[m][v] = f32x16::splat(simd, row[m][k]).fma(lanes[v], acc[m][v]);
                     }
                 },
@@ -173,14 +184,7 @@ fn sixteen<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
 #[inline(always)]
 fn each_turn<S: Registers, const MR: usize>(mut f: impl FnMut(usize)) {
     if const { MR == 6 && !S::WIDE && !S::EMULATED } {
-        f(0);
-        f(1);
-        f(2);
-        f(3);
-        f(4);
-        f(5);
-        f(6);
-        f(7);
+        embedded::each::<8>(f);
     } else {
         for t in 0..LANES / 2 {
             f(t);
@@ -197,7 +201,7 @@ fn fewer<S: Registers, const MR: usize, const NV: usize>(
     mut acc: [[f32x16<S>; NV]; MR],
     pairs: [&[Pair]; 2],
 ) -> [[f32x16<S>; NV]; MR] {
-    pairs.iter().for_each(|pairs| pairs.iter().for_each(prefetch_pair));
+    ask(pairs);
     let len = right[0].len();
     assert!(rows.len() == MR && len < LANES && right.iter().all(|right| right.len() == len));
     for k in 0..len {

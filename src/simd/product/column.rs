@@ -34,12 +34,12 @@ pub(super) struct Column<'c, 'a, const NV: usize> {
     /// The first panel's number.
     pub panel: usize,
     /// The binary logarithm of the tiles that ask for one of the next panels, a part of it each. 1 at least where the
-    /// column is one panel: of each two indices one pair of lines is asked for at most.
+    /// column is one panel: of each two indices one pair of lines is asked for at most, or as many at once of sixteen.
     pub per_panel: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,
-    /// Whether some multiply-adds load their operand themselves.
-    pub fused: bool,
+    /// Whether multiply-adds may take operands from memory.
+    pub embedded: bool,
 }
 
 /// What tiles look after besides their sums.
@@ -93,7 +93,7 @@ pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: 
         per_panel: ((a.rows / MR).saturating_sub(1).max(NV.max(2)) / NV).ilog2(),
         start: place.start,
         finish: place.finish,
-        fused: place.fused,
+        embedded: place.embedded,
     };
     heights::<S, MR, NV, ASK>(simd, a, &place, c, beside);
     NV

@@ -31,10 +31,9 @@ const SLAB: usize = 128 << 10;
 /// double-pumped, and so leave time for other instructions). While rows are copied 784-128-10 trained at 0.99.
 const LOW: usize = 8;
 
-/// Fewest rows of a product by three panels, a tile for each of the next ones, which it asks for, and of one whose
-/// multiply-adds load operands themselves. So the few rows of a prediction need not wait for the answer whether
-/// multiply-adds are double-pumped.
-const ROWS_FUSED: usize = 3 * LOW;
+/// Fewest rows of a product that asks whether multiply-adds are double-pumped, so that the few rows of a prediction need
+/// not wait for the answer. By three panels they are a tile for each of the next ones, which it asks for.
+const ROWS_TO_ASK: usize = 3 * LOW;
 
 /// What the chains of a product begin with, what becomes of their sums, and whether to bound these.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +75,11 @@ fn product_at<S: Registers>(
         ahead.copy();
     }
     let far = b.len() > NEAR || !ahead.is_done();
-    let fused = S::WIDE && a.rows >= ROWS_FUSED && !pumped();
-    let by_threes = fused && is_by_threes(b.panels());
+    let embedded = S::WIDE && a.rows >= ROWS_TO_ASK && b.panels() > 1 && !pumped();
+    let by_threes = embedded && is_by_threes(b.panels());
     let mut beside = Beside { ahead, largest: bound.then_some([0; LANES]) };
     if b.depth() <= DEPTH && a.rows * b.depth() <= SLAB {
-        let place = Place { b, pieces: 0..b.pieces(), start, finish, far, fused, by_threes };
+        let place = Place { b, pieces: 0..b.pieces(), start, finish, far, embedded, by_threes };
         columns(simd, a, &place, c, &mut beside);
         return beside.bound();
     }
@@ -101,7 +100,7 @@ fn product_at<S: Registers>(
             let start = if first == 0 { start } else { &Start::Kept };
             let last = pieces.end == b.pieces();
             let finish = if last { &finish.slice(rows.clone()) } else { &Finish::Sum };
-            let place = Place { b, pieces, start, finish, far, fused, by_threes };
+            let place = Place { b, pieces, start, finish, far, embedded, by_threes };
             let (a, mut c) = (a.slice(rows.clone()), c.slice(rows.clone()));
             columns(simd, &a, &place, &mut c, &mut beside);
         }
@@ -132,8 +131,8 @@ struct Place<'a> {
     finish: &'a Finish<'a>,
     /// Whether memory is to be asked for ahead.
     far: bool,
-    /// Whether some multiply-adds load their operand themselves.
-    fused: bool,
+    /// Whether multiply-adds may take operands from memory.
+    embedded: bool,
     /// Whether three panels may be taken at once, while no rows are copied.
     by_threes: bool,
 }
@@ -236,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_finish_is_what_a_pass_afterwards_would_do() {
-        for (rows, inputs, outputs) in [(1, 5, 3), (14, 33, 17), (31, 1100, 40)] {
+        for (rows, inputs, outputs) in [(1, 5, 3), (14, 33, 17), (26, 40, 30), (31, 1100, 40)] {
             let layout = WeightLayout { inputs, outputs };
             let x = reference::panels(rows, inputs, 1);
             let weights = reference::matrix(1, layout.weights_len(), 2);
@@ -275,7 +274,9 @@ mod tests {
     fn rows_copied_meanwhile_are_whole_and_change_no_sum() {
         let ahead: Vec<f32> = (0..140_000).map(|i| i as f32).collect();
         let order: Vec<u32> = (0..25).map(|r| 1999 - 40 * r).collect();
-        for (rows, inputs, outputs) in [(5, 3, 170), (31, 70, 100), (40, 250, 64), (13, 1100, 40)] {
+        for (rows, inputs, outputs) in
+            [(5, 3, 170), (31, 70, 100), (39, 70, 100), (40, 250, 64), (13, 1100, 40)]
+        {
             let layout = WeightLayout { inputs, outputs };
             let x = reference::panels(rows, inputs, 1);
             let weights = reference::matrix(1, layout.weights_len(), 2);
@@ -336,10 +337,18 @@ mod tests {
         for (inputs, outputs) in [(1, 1), (16, 16), (31, 33), (48, 32), (241, 65), (500, 300)] {
             check(14, inputs, outputs);
         }
-        // By three panels and by two, whose next ones some tiles ask for or all do, and in several slabs.
-        for (rows, inputs, outputs) in
-            [(25, 33, 80), (39, 500, 300), (72, 300, 110), (260, 1100, 40)]
-        {
+        // By three panels and by two, whose next ones some tiles ask for or all do, in tiles of every height, and in
+        // several slabs and parts of the sum.
+        for (rows, inputs, outputs) in [
+            (25, 33, 80),
+            (40, 33, 30),
+            (39, 500, 300),
+            (40, 300, 110),
+            (72, 300, 110),
+            (39, 1100, 20),
+            (40, 1100, 20),
+            (260, 1100, 40),
+        ] {
             check(rows, inputs, outputs);
         }
     }

@@ -104,7 +104,7 @@ pub(super) fn tile<S: Registers, const MR: usize, const NV: usize, const ASK: u8
         }
         let right = (len, &piece.panels);
         let beside = (paces, copying);
-        acc = chain::<S, MR, NV, ASK>(simd, (left, a.panel), right, acc, beside, place.fused);
+        acc = chain::<S, MR, NV, ASK>(simd, (left, a.panel), right, acc, beside, place.embedded);
         left = left.get(len / LANES * a.panel..).unwrap_or_default();
     }
     let acc = finished(simd, place, first, acc);

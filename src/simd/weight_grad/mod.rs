@@ -7,7 +7,7 @@ mod tile;
 
 use std::ops::Range;
 
-use self::chain::turns;
+use self::chain::{is_embedded, turns};
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
 use self::tile::{At, Group, NODES, Room, WAITING, most_shards, tile};
@@ -99,7 +99,7 @@ fn weight_grad_at<'a, S: Registers>(
         ones: false,
         pumped,
         asks_for_rows: false,
-        fused: false,
+        embedded: false,
     };
     if is_few(block) {
         sum.swap(outputs.len());
@@ -132,13 +132,13 @@ struct Sum<'a, 'l, F> {
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
     /// Whether 512-bit multiply-adds are double-pumped. Each then leaves time for an operand to load, as tiles of one panel
-    /// do that take two shards abreast; and joined groups were measured there alone. Asked only where it matters, for the
-    /// first answer takes a while.
+    /// do that take two shards abreast; and joined groups were measured there alone, operands from memory elsewhere. Asked
+    /// only where it matters, for the first answer takes a while.
     pumped: fn() -> bool,
     /// Whether the tallest tiles ask for the next strip's rows of dy.
     asks_for_rows: bool,
-    /// Whether some of their multiply-adds load x themselves.
-    fused: bool,
+    /// Whether some of their multiply-adds take x from memory.
+    embedded: bool,
 }
 
 impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
@@ -153,7 +153,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
         let abreast = pumped && !far;
         let tall = long && !joined && self.inputs >= TALL;
         self.asks_for_rows = S::WIDE && tall && far;
-        self.fused = S::WIDE && tall && panels > 1 && !(self.pumped)();
+        self.embedded = S::WIDE && tall && panels > 1 && !(self.pumped)();
         let mut panel = 0;
         while panel < panels {
             let room = room.starting(panel * self.inputs * LANES);
@@ -204,13 +204,13 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     ) -> usize {
         let Shards { pieces: per_shard, apart, joined, .. } = self.shards;
         let groups = self.shards.groups();
+        let embedded = self.embedded && const { is_embedded(MR, NV) };
         let tiles = self.inputs.div_ceil(MR) * (panels / NV) * groups;
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
             let pieces = self.shards.group(index);
             assert!(pieces.len() <= per_shard * const { most_shards(MR, NV) });
-            let turns =
-                pieces.iter().flatten().map(|piece| turns(piece.rows, ABREAST, self.fused)).sum();
+            let turns = pieces.iter().flatten().map(|piece| turns(piece, ABREAST, embedded)).sum();
             let group = Group {
                 index,
                 turns,
@@ -222,7 +222,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
                 ones: self.ones,
                 joined,
                 asks_for_rows: self.asks_for_rows,
-                fused: self.fused,
+                embedded,
                 input: self.input,
                 panel: self.output / LANES + first,
                 panels,
@@ -379,6 +379,7 @@ mod tests {
         for (inputs, outputs) in [(1, 1), (4, 3), (23, 33), (31, 48), (2, 150), (250, 40)] {
             check(&[5, 5, 4], inputs, outputs);
             check(&[70; 7], inputs, outputs);
+            check(&[64, 64, 57], inputs, outputs);
             check(&[33, 32, 33, 33, 32, 33, 32], inputs, outputs);
         }
         // Every number of nodes, one group of them and more; and layers of few outputs.

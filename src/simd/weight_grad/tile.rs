@@ -68,8 +68,8 @@ pub(super) struct Group<'a, 'l> {
     pub joined: bool,
     /// Whether the tallest tiles ask for the next strip's rows of dy.
     pub asks_for_rows: bool,
-    /// Whether some of their multiply-adds load x themselves.
-    pub fused: bool,
+    /// Whether some of their multiply-adds take x from memory.
+    pub embedded: bool,
     /// The block's first input, the strip's first panel of outputs, and how many there are.
     pub input: usize,
     pub panel: usize,
