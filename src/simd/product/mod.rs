@@ -24,11 +24,9 @@ const NEAR: usize = 32 << 10;
 /// Floats of the left operand that stay in the second cache while the panels pass by.
 const SLAB: usize = 128 << 10;
 
-/// Rows of a tile by three panels. It takes 35 instructions an index, one of 12 by two 38. By itself on a core 128x784x512
-/// went from 0.956 to 0.968 of the peak by it, 128x2048x2048 from 0.92 to 0.94; beside a busy neighbour, who has every
-/// other turn to begin instructions, 128x784x192 ran 1.04 times as fast. 784-512-512-10 trained 1.009 to 1.015 times as
-/// fast, two threads 1.01, 784-2048-2048-10 1.03 and 1.01 (Emerald Rapids; not measured where multiply-adds are
-/// double-pumped, and so leave time for other instructions). While rows are copied 784-128-10 trained at 0.99.
+/// Rows of a tile by three panels: it takes 31 instructions an index, one of 12 by two 30, but each of its rows goes through
+/// more panels. With operands from memory in both, 784-2048-2048-10 trained 1.027 times as fast by it, two threads 1.00,
+/// and 784-512-512-10 0.995 and 1.013 (Emerald Rapids; not measured where multiply-adds are double-pumped).
 const LOW: usize = 8;
 
 /// Fewest rows of a product that asks whether multiply-adds are double-pumped, so that the few rows of a prediction need
