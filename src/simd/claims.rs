@@ -80,7 +80,7 @@ impl<'a> Claims<'a> {
     }
 
     /// Pairs of lines that were not asked for yet.
-    fn pairs(&self) -> usize {
+    pub fn pairs(&self) -> usize {
         let later = self.slices.as_slice().iter().map(|slice| slice.pairs.len());
         self.now.pairs.len() - self.asked + later.sum::<usize>()
     }

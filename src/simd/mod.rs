@@ -23,6 +23,7 @@ pub(crate) mod reference;
 pub(crate) mod testing;
 pub(crate) mod transpose;
 pub(crate) mod weight_grad;
+mod written_out;
 
 pub(crate) use add::add_and_take;
 pub(crate) use ahead::Ahead;
@@ -38,3 +39,4 @@ pub(crate) use math::{exp_nonpositive, expm1_nonpositive, quotient, relu, relu_g
 pub(crate) use math::{sigmoid, tanh, tanh_gradient};
 pub(crate) use normal::normal;
 pub use peak::{fma_peak, is_double_pumped};
+pub(crate) use written_out::written_out;

@@ -5,8 +5,9 @@ use fearless_simd::{SimdBase, f32x16};
 use super::column::{PANELS, ROWS};
 use crate::rows::LANES;
 use crate::simd::ahead::Copying;
+use crate::simd::embedded::aliases;
 use crate::simd::prefetch::{Pace, Pair, prefetch_pair};
-use crate::simd::{Fma, Registers, embedded};
+use crate::simd::{Fma, Registers, written_out};
 
 /// Calls `f` with each row of a tile. In two halves, for the compiler leaves longer loops as they are, and a tile's
 /// sums in memory. A loop over panels around that over rows did so where the crate is one unit of code: with
@@ -31,7 +32,7 @@ fn taken<'a, S: Registers, const ASK: u8>(paces: &mut [Pace<'a>; 2]) -> [&'a [Pa
 
 /// `acc` and the products of a piece of panels with MR rows, whose panels begin with `left` and are as far
 /// apart as it says. Meanwhile pairs of lines are asked for and a row is copied. `embedded` is whether multiply-adds may
-/// take operands from memory. Those of three panels are tiles only where they may.
+/// take operands from memory. There are tiles by three panels only where they may, so those do not ask.
 #[inline(always)]
 pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
@@ -47,11 +48,11 @@ pub(super) fn chain<S: Registers, const MR: usize, const NV: usize, const ASK: u
         let (chunks, end) = panels[v].as_chunks::<LANES>();
         (sixteens[v], ends[v]) = (&chunks[..whole], &end[..rest]);
     }
-    let (left_of, beside) = ((left, apart), (&mut paces, &mut copying));
-    acc = if S::WIDE && const { NV > 1 && MR >= 8 } && (const { NV > 2 } || embedded) {
-        rounds::<S, MR, NV, ASK, true>(simd, left_of, (whole, &sixteens), acc, beside)
+    let (right, beside) = ((whole, &sixteens), (&mut paces, &mut copying));
+    acc = if S::WIDE && const { has_embedded(MR, NV) } && (const { NV > 2 } || embedded) {
+        rounds::<S, MR, NV, ASK, true>(simd, (left, apart), right, acc, beside)
     } else {
-        rounds::<S, MR, NV, ASK, false>(simd, left_of, (whole, &sixteens), acc, beside)
+        rounds::<S, MR, NV, ASK, false>(simd, (left, apart), right, acc, beside)
     };
     if ASK == ROWS && S::WIDE {
         copying.rest();
@@ -92,9 +93,15 @@ fn rounds<S: Registers, const MR: usize, const NV: usize, const ASK: u8, const E
     acc
 }
 
-/// Whether the multiply-adds of row m of a tile by so many panels take their operand from memory: of 8 x 3 four rows, of 12
-/// and 13 x 2 eight, so that the loads of lines and operands stay below two for each two multiply-adds.
-const fn is_embedded(m: usize, panels: usize) -> bool {
+/// Whether multiply-adds of a tile of so many rows and panels may take operands from memory.
+const fn has_embedded(height: usize, panels: usize) -> bool {
+    height >= 8 && panels > 1
+}
+
+/// Whether those of row m of a tile by so many panels do: of 8 x 3 four rows, of 8 x 2 five, of 12 and 13 x 2 eight. That
+/// read best, or within 0.01 of it (`embedded.rs`); all loads, of lines, operands and for registers, are 19 beside
+/// 24 multiply-adds and 22 beside 24.
+fn row_is_embedded(m: usize, panels: usize) -> bool {
     !m.is_multiple_of(if panels > 2 { 2 } else { 3 })
 }
 
@@ -105,7 +112,8 @@ fn ask(pairs: [&[Pair]; 2]) {
 }
 
 /// `acc` and the products of 16 indices, after asking for some pairs of lines. Between the indices, as in [`sixteen`], the
-/// requests' branches made the compiler keep a part of `acc` in memory: 128x784x512 ran at 0.96 of the speed.
+/// requests' branches made the compiler keep a part of `acc` in memory: 128x784x512 ran at 0.96 of the speed, 64x784x128 at
+/// 0.945.
 #[inline(always)]
 fn sixteen_embedded<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
@@ -117,8 +125,8 @@ fn sixteen_embedded<S: Registers, const MR: usize, const NV: usize>(
     ask(pairs);
     let rows: &[[f32; LANES]; MR] = rows.first_chunk().expect("a tile's rows");
     assert!(right.iter().all(|right| right.len() == LANES));
-    let copies = embedded::copies::<_, NV>(rows);
-    embedded::each::<LANES>(
+    let aliases = aliases::<_, NV>(rows);
+    written_out::<LANES>(
         #[inline(always)]
         |k| {
             let mut lanes = [f32x16::splat(simd, 0.0); NV];
@@ -129,7 +137,7 @@ fn sixteen_embedded<S: Registers, const MR: usize, const NV: usize>(
                 #[inline(always)]
                 |m| {
                     for v in 0..NV {
-                        let row = if is_embedded(m, NV) { copies[v] } else { copies[0] };
+                        let row = if row_is_embedded(m, NV) { aliases[v] } else { aliases[0] };
                         acc[m][v] = f32x16::splat(simd, row[m][k]).fma(lanes[v], acc[m][v]);
                     }
                 },
@@ -180,11 +188,11 @@ fn sixteen<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
 
 /// Calls `f` with each turn of two indices. Written out for AVX2: on Zen 1 forward products ran at 0.925 of the peak
 /// instead of 0.89 (64x784x128), 0.93 instead of 0.92 (64x512x512) and 0.91 instead of 0.88 (64x2048x2048). With
-/// AVX-512 whole epochs of 8-64-64-4 trained at 0.97 of the speed (Zen 4).
+/// AVX-512, without operands from memory, whole epochs of 8-64-64-4 trained at 0.97 of the speed (Zen 4).
 #[inline(always)]
 fn each_turn<S: Registers, const MR: usize>(mut f: impl FnMut(usize)) {
     if const { MR == 6 && !S::WIDE && !S::EMULATED } {
-        embedded::each::<8>(f);
+        written_out::<8>(f);
     } else {
         for t in 0..LANES / 2 {
             f(t);
@@ -219,7 +227,7 @@ fn fewer<S: Registers, const MR: usize, const NV: usize>(
 /// A row's sums after N more indices. Two are taken row after row instead of index after index, so that a
 /// row's address is computed half as often. Integer operations take the multiply-adds' ports: one index at a
 /// time, with 17 of them beside 26 multiply-adds, 64x784x128 ran at 0.84 of the peak, and so at 0.91 (Granite
-/// Rapids).
+/// Rapids). Where indices are written out, in [`sixteen_embedded`], there are no addresses to compute.
 #[inline(always)]
 fn steps<S: Registers, const NV: usize, const N: usize>(
     simd: S,

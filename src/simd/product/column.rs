@@ -34,7 +34,7 @@ pub(super) struct Column<'c, 'a, const NV: usize> {
     /// The first panel's number.
     pub panel: usize,
     /// The binary logarithm of the tiles that ask for one of the next panels, a part of it each. 1 at least where the
-    /// column is one panel: of each two indices one pair of lines is asked for at most, or as many at once of sixteen.
+    /// column is one panel: of each 16 indices eight pairs of lines are asked for at most, one of each two or all before.
     pub per_panel: u32,
     pub start: &'a Start<'a>,
     pub finish: &'a Finish<'a>,

@@ -7,7 +7,8 @@ use super::operands::{Sides, Starts, UNITS, unit};
 use super::shards::{Piece, Start};
 use super::tile::{Group, add, most_shards, store};
 use crate::rows::LANES;
-use crate::simd::{Claims, Fma, Registers, embedded};
+use crate::simd::embedded::aliases;
+use crate::simd::{Claims, Fma, Registers, written_out};
 
 /// The sums of MR inputs by NV panels of outputs.
 pub(super) type Sums<S, const MR: usize, const NV: usize> = [[f32x16<S>; NV]; MR];
@@ -18,16 +19,24 @@ const EVEN: usize = 4;
 const AFTER_FIRST: usize = 3;
 
 /// The same where multiply-adds take operands from memory, for which each turn makes addresses.
-const EMBEDDED: usize = 8;
+const ROWS_EMBEDDED: usize = 8;
 
 /// Turns of a piece, of so many shards abreast.
 pub(super) fn turns(piece: &Piece, abreast: usize, embedded: bool) -> usize {
     if abreast > 1 {
-        piece.rows / EVEN
-    } else if embedded {
-        (piece.rows - usize::from(matches!(piece.start, Start::Shard(_)))) / EMBEDDED
-    } else {
-        (piece.rows - 1) / AFTER_FIRST
+        return piece.rows / EVEN;
+    }
+    let rows = piece.rows - usize::from(begins_apart(piece.start, embedded));
+    rows / if embedded { ROWS_EMBEDDED } else { AFTER_FIRST }
+}
+
+/// Whether a piece's first row is taken by itself. That of a group is one as any other where multiply-adds take x from
+/// memory, for so whole turns are left.
+fn begins_apart(start: Start, embedded: bool) -> bool {
+    match start {
+        Start::Nothing => false,
+        Start::Group => !embedded,
+        Start::Shard(_) => true,
     }
 }
 
@@ -72,15 +81,13 @@ pub(super) fn piece_chains<S: Registers, const MR: usize, const NV: usize>(
         }
         return column_sums(simd, &sides, acc);
     }
-    let embedded = S::WIDE && const { is_embedded(MR, NV) } && group.embedded;
-    if embedded && matches!(piece.start, Start::Group) {
-        // Its first row is one as any other, for that leaves whole turns.
-        acc = [[f32x16::splat(simd, 0.0); NV]; MR];
-    } else if !matches!(piece.start, Start::Nothing) {
+    let embedded = S::WIDE && const { has_embedded(MR, NV) } && group.embedded;
+    if begins_apart(piece.start, embedded) {
         acc = first_row(simd, &sides, piece.start, acc, tiles);
         sides = sides.after(1);
     }
-    if S::WIDE && const { is_embedded(MR, NV) } && embedded {
+    // Constants once more, so that it is compiled for the tallest tile alone.
+    if S::WIDE && const { has_embedded(MR, NV) } && embedded {
         return rows_embedded(simd, sides, acc, ask);
     }
     [acc] = rows::<S, MR, NV, 1, AFTER_FIRST>(simd, &[sides], [acc], ask);
@@ -88,13 +95,13 @@ pub(super) fn piece_chains<S: Registers, const MR: usize, const NV: usize>(
 }
 
 /// Whether multiply-adds of a tile of so many inputs and panels may take x from memory: of the tallest one.
-pub(super) const fn is_embedded(height: usize, panels: usize) -> bool {
+pub(super) const fn has_embedded(height: usize, panels: usize) -> bool {
     height == TALL && panels == 2
 }
 
 /// `acc` and the products of the rows of a shard in the tallest tile. The multiply-adds of its second and third unit take x
-/// from memory, but for the last rows: three a turn, as [`rows`] takes them, made 256x784x512 run at 0.92 of the peak instead
-/// of 0.93.
+/// from memory. The last rows, fewer than eight, are taken one by one without that: three a turn, as [`rows`] would, made
+/// 256x784x512 run at 0.92 of the peak instead of 0.93.
 #[inline(always)]
 fn rows_embedded<S: Registers, const MR: usize, const NV: usize>(
     simd: S,
@@ -102,17 +109,17 @@ fn rows_embedded<S: Registers, const MR: usize, const NV: usize>(
     mut acc: Sums<S, MR, NV>,
     ask: &mut (&mut Claims, bool),
 ) -> Sums<S, MR, NV> {
-    let turns = sides.rows / EMBEDDED;
+    let turns = sides.rows / ROWS_EMBEDDED;
     let unit = const { unit(TALL) };
-    let lefts = sides.left.map(|left| left.as_chunks::<EMBEDDED>().0);
-    let rights = sides.right.map(|right| right.as_chunks::<EMBEDDED>().0);
+    let lefts = sides.left.map(|left| left.as_chunks::<ROWS_EMBEDDED>().0);
+    let rights = sides.right.map(|right| right.as_chunks::<ROWS_EMBEDDED>().0);
     for t in 0..turns {
         if ask.1 {
             ask.0.turn();
         }
         let first = &lefts[0][t];
-        let [second, third] = [&lefts[1][t], &lefts[2][t]].map(embedded::copies::<_, NV>);
-        embedded::each::<EMBEDDED>(
+        let [second, third] = [&lefts[1][t], &lefts[2][t]].map(aliases::<_, NV>);
+        written_out::<ROWS_EMBEDDED>(
             #[inline(always)]
             |k| {
                 let mut lanes = [f32x16::splat(simd, 0.0); NV];
@@ -131,7 +138,7 @@ fn rows_embedded<S: Registers, const MR: usize, const NV: usize>(
             },
         );
     }
-    let rest = sides.after(turns * EMBEDDED);
+    let rest = sides.after(turns * ROWS_EMBEDDED);
     let [acc] = links::<S, MR, NV, 1, 1>(simd, &[rest], rest.rows, [acc], ask);
     acc
 }

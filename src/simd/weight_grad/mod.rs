@@ -7,7 +7,7 @@ mod tile;
 
 use std::ops::Range;
 
-use self::chain::{is_embedded, turns};
+use self::chain::{has_embedded, turns};
 pub(crate) use self::shards::PIECES;
 use self::shards::Shards;
 use self::tile::{At, Group, NODES, Room, WAITING, most_shards, tile};
@@ -131,9 +131,9 @@ struct Sum<'a, 'l, F> {
     output: usize,
     /// Whether x is all ones, and not read: the bias is the weight of an input that is always one.
     ones: bool,
-    /// Whether 512-bit multiply-adds are double-pumped. Each then leaves time for an operand to load, as tiles of one panel
-    /// do that take two shards abreast; and joined groups were measured there alone, operands from memory elsewhere. Asked
-    /// only where it matters, for the first answer takes a while.
+    /// Whether 512-bit multiply-adds are double-pumped. Each then leaves time for an operand to load, which tiles of one
+    /// panel that take two shards abreast need. Joined groups were measured only where they are, operands from memory only
+    /// where they are not. Asked only where it matters, for the first answer takes a while.
     pumped: fn() -> bool,
     /// Whether the tallest tiles ask for the next strip's rows of dy.
     asks_for_rows: bool,
@@ -204,7 +204,7 @@ impl<'a, F: Fn(usize) -> (Rows<'a>, Rows<'a>)> Sum<'a, '_, F> {
     ) -> usize {
         let Shards { pieces: per_shard, apart, joined, .. } = self.shards;
         let groups = self.shards.groups();
-        let embedded = self.embedded && const { is_embedded(MR, NV) };
+        let embedded = self.embedded && const { has_embedded(MR, NV) };
         let tiles = self.inputs.div_ceil(MR) * (panels / NV) * groups;
         let pairs = room.claims.per_tile(tiles);
         for index in 0..groups {
@@ -349,6 +349,10 @@ mod tests {
                 dispatch_at!(level, simd =>
                     weight_grad_at(simd, &b, shards, &mut scratch, (grads, bias),
                         (&mut claims, pumped)));
+                // Each tile has a turn at least.
+                if least / pieces > 8 {
+                    assert_eq!(claims.pairs(), 0, "pairs of lines left");
+                }
             }
             let as_they_were = (params, state, short) == ([0.5; 3000], [-0.5; 700], [1.0]);
             assert!(as_they_were, "claims change nothing");
