@@ -7,7 +7,7 @@ use crate::rng::Stream;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::Ahead;
 use crate::simd::panels::WeightLayout;
-use crate::simd::product::{Ends, Finish, Start, product};
+use crate::simd::product::{Begin, Ends, Finish, Start, product};
 use crate::{Error, Result};
 
 /// How a dense layer's weights are drawn; biases start at zero.
@@ -119,17 +119,18 @@ impl Dense {
     }
 }
 
-/// `y = finish(b + x W^T)`, one chain of multiply-adds an output; meanwhile `ahead` is asked for.
+/// `y = finish(b + x W^T)`, one chain of multiply-adds an output, from the outputs on that `begin` says; meanwhile `ahead` is
+/// asked for.
 /// Returns a bound on the sizes in y, as [`product`] does.
 pub(crate) fn forward(
     layout: WeightLayout,
-    params: &[f32],
+    (params, begin): (&[f32], Begin),
     x: Rows,
     (mut y, finish, bound): (RowsMut, Finish, bool),
     ahead: &mut Ahead,
 ) -> Option<f32> {
     let (weights, bias) = params.split_at(layout.weights_len());
-    let (operand, start) = (layout.forward(weights), Start::Bias(bias));
+    let (operand, start) = (layout.forward(weights).beginning(begin), Start::Bias(bias));
     let ends = Ends { start: &start, finish: &finish, bound };
     product(&x, &operand, &mut y, ends, ahead)
 }
@@ -138,11 +139,11 @@ pub(crate) fn forward(
 /// dx, as [`product`] does.
 pub(crate) fn backward(
     layout: WeightLayout,
-    transpose: &[f32],
+    (transpose, begin): (&[f32], Begin),
     dy: Rows,
     (mut dx, finish, bound): (RowsMut, Finish, bool),
 ) -> Option<f32> {
-    let operand = layout.backward(transpose);
+    let operand = layout.backward(transpose).beginning(begin);
     let ends = Ends { start: &Start::Zero, finish: &finish, bound };
     product(&dy, &operand, &mut dx, ends, &mut Ahead::none())
 }

@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 use super::Sequential;
 use super::chunks::{Workers, each_chunk, height, worth};
 use crate::layer::{Kind, Placed};
+use crate::simd::product::Begin;
 use crate::train::{Block, Pass, Plan};
 use crate::{Error, Result};
 
@@ -130,6 +131,7 @@ impl<'a> Forward<'a> {
             seed: 0,
             epoch: 0,
             bound: false,
+            begin: Begin::FIRST,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::cuts::Cuts;
+use super::product::Begin;
 use crate::rows::{LANES, padded};
 
 /// Outputs of a strip: two panels, the width of a gradient's tallest tile.
@@ -94,7 +95,13 @@ impl WeightLayout {
 
     /// The weights as the right operand of the forward product.
     pub fn forward<'a>(self, weights: &'a [f32]) -> Operand<'a> {
-        Operand { data: weights, width: self.outputs, cuts: self.heights(), apart: None }
+        Operand {
+            data: weights,
+            width: self.outputs,
+            cuts: self.heights(),
+            apart: None,
+            begin: Begin::FIRST,
+        }
     }
 }
 
@@ -112,6 +119,8 @@ pub(crate) struct Operand<'a> {
     cuts: Cuts,
     /// Lines from one panel to the next where the pieces of a panel follow each other.
     apart: Option<usize>,
+    /// Where products begin.
+    pub begin: Begin,
 }
 
 /// A panel of an operand.
@@ -127,7 +136,12 @@ pub(crate) struct Panel<'a> {
 impl<'a> Operand<'a> {
     /// One whose panels are whole, `apart` lines from one to the next, to be gone through in pieces.
     pub fn in_whole_panels(data: &'a [f32], (cuts, width): (Cuts, usize), apart: usize) -> Self {
-        Self { data, width, cuts, apart: Some(apart) }
+        Self { data, width, cuts, apart: Some(apart), begin: Begin::FIRST }
+    }
+
+    /// The same for products that begin elsewhere.
+    pub fn beginning(self, begin: Begin) -> Self {
+        Self { begin, ..self }
     }
 
     /// Number of values, with the padding.

@@ -185,6 +185,7 @@ fn grow_one<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
 mod tests {
     use super::*;
     use crate::simd::dispatch;
+    use crate::simd::product::Begin;
     use crate::{Activation, Sequential, datasets};
 
     #[test]
@@ -210,8 +211,16 @@ mod tests {
         let model = builder.dense(3, Activation::Softmax).build(1).unwrap();
         let plan = Plan::new(&model.layers, model.layers.len() - 1, true);
         let (layers, params) = (&model.layers[..], &model.params[..]);
-        let pass =
-            Pass { layers, plan: &plan, params, transpose: &[], seed: 1, epoch: 1, bound: false };
+        let pass = Pass {
+            layers,
+            plan: &plan,
+            params,
+            transpose: &[],
+            seed: 1,
+            epoch: 1,
+            bound: false,
+            begin: Begin::FIRST,
+        };
         let block = || {
             let mut block = Block::default();
             block.reserve(&plan, 40, Some(data.targets().shape()), true);

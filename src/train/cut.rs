@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::shards::{FEWEST_ROWS, shards_of};
+use crate::simd::product::Begin;
 use crate::simd::weight_grad::PIECES;
 
 /// Most rows of a block. The weights pass by once a block: for wide layers more rows share them, and
@@ -174,6 +175,11 @@ impl Cut {
         let blocks = std::iter::once(0..taken.len()).collect();
         let cut = Self { rows: taken.len(), shards: each, pieces: pieces.collect(), blocks };
         (taken, cut)
+    }
+
+    /// Where among the panels of weights a block begins: as far along as its rows lie in the batch, so that workers are apart.
+    pub fn begin_of(&self, block: usize) -> Begin {
+        Begin::after(self.blocks[block].start, self.rows)
     }
 
     /// Pieces of each shard.
@@ -365,6 +371,17 @@ mod tests {
         }
         let others = [even(31, None, 2, Some(MOST)), even(1024, None, 2, Some(MOST))];
         assert_eq!(others.map(|cut| cut.blocks.len()), [1, 8]);
+    }
+
+    #[test]
+    fn blocks_that_are_made_side_by_side_begin_apart() {
+        let begins = |cut: Cut| -> Vec<Begin> {
+            (0..cut.blocks.len()).map(|block| cut.begin_of(block)).collect()
+        };
+        let of = |part| Begin::after(part, 256);
+        assert_eq!(begins(even(256, None, 2, Some(HALF))), [of(0), of(128)]);
+        assert_eq!(begins(even(256, None, 2, Some(18))), [of(0), of(144)]);
+        assert_eq!(begins(cut(256, None, 2, true)), [of(0), of(64), of(128), of(192)]);
     }
 
     #[test]

@@ -36,6 +36,7 @@ use crate::layer::{Kind, Placed};
 use crate::loss::Loss;
 use crate::model::Sequential;
 use crate::optim::{Clip, Optimizer};
+use crate::simd::product::Begin;
 
 /// Floats that a step goes through, rows and parameters with their state, up to which the next step's rows are
 /// asked for ahead and copied: beyond it they have left the caches before they are gathered. As it was measured on one and two
@@ -335,6 +336,7 @@ impl Stepper {
             seed: input.seed,
             epoch: input.epoch,
             bound: !self.in_memory(input.clip),
+            begin: Begin::FIRST,
         };
         let (ahead, fork) = (self.floats(model, input) <= NEAR, self.fork());
         let helpers = self.helpers();
@@ -342,6 +344,8 @@ impl Stepper {
         let cut = &self.cut;
         let normalizer = input.normalizer();
         let through = |index: usize, block: &mut Block| {
+            let begin = if fork.workers > 1 { cut.begin_of(index) } else { Begin::FIRST };
+            let pass = Pass { begin, ..pass };
             let taken = Taken { rows: cut.blocks[index].clone(), normalizer, ahead };
             // Two looks at the clock took a fiftieth of the smallest nets' steps.
             let begun = (fork.workers > 1).then(Instant::now);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Place;
+use super::begin::Way;
 use super::tile::{Finish, Start, tile};
 use crate::rows::{LANES, Rows, RowsMut};
 use crate::simd::panels::Operand;
@@ -58,29 +59,29 @@ impl Beside<'_, '_> {
     }
 }
 
-/// All rows of NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
+/// All rows of the next NV panels: tiles of MR rows, then smaller ones for the rest; returns NV.
 #[inline(always)]
 pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     simd: S,
     a: &Rows,
     place: &Place,
-    panel: usize,
+    way: &Way,
     c: &mut RowsMut,
     beside: &mut Beside,
 ) -> usize {
-    let (b, next) = (place.b, panel + NV);
+    let (b, panel, next) = (place.b, way.panels.start, way.after(NV));
     // One by itself, for a small product notices when eight are made ready.
     let (one, mut more);
     let pieces = match place.pieces.len() {
         1 => {
-            one = [piece::<NV, ASK>(b, panel, place.pieces.start)];
+            one = [piece::<NV, ASK>(b, panel, &next, place.pieces.start)];
             &one[..]
         }
         len => {
             more = [Piece { panels: [&[][..]; NV], next: [&[][..]; NV] }; PIECES];
             let pieces = &mut more[..len];
             for (to, index) in pieces.iter_mut().zip(place.pieces.clone()) {
-                *to = piece::<NV, ASK>(b, panel, index);
+                *to = piece::<NV, ASK>(b, panel, &next, index);
             }
             &more[..len]
         }
@@ -88,7 +89,7 @@ pub(super) fn column<S: Registers, const MR: usize, const NV: usize, const ASK: 
     let place = Column {
         pieces,
         from: b.piece(place.pieces.start).start,
-        next: b.panels().saturating_sub(next).min(NV),
+        next: next.len(),
         panel,
         per_panel: ((a.rows / MR).saturating_sub(1).max(NV.max(2)) / NV).ilog2(),
         start: place.start,
@@ -133,20 +134,20 @@ fn heights<S: Registers, const MR: usize, const NV: usize, const ASK: u8>(
     }
 }
 
-/// Piece `index` of the panels from `panel` on, and of the NV after them where these are asked for.
+/// Piece `index` of the panels from `panel` on, and of those that come after them where these are asked for.
 #[inline(always)]
 fn piece<'a, const NV: usize, const ASK: u8>(
     b: &Operand<'a>,
     panel: usize,
+    after: &Range<usize>,
     index: usize,
 ) -> Piece<'a, NV> {
     let indices = b.piece(index);
     let (mut panels, mut next) = ([&[][..]; NV], [&[][..]; NV]);
     for v in 0..NV {
         panels[v] = b.panel(panel + v).piece(&indices);
-        let after = panel + NV + v;
-        if ASK >= PANELS && after < b.panels() {
-            next[v] = b.panel(after).piece(&indices).as_flattened().as_chunks().0;
+        if ASK >= PANELS && v < after.len() {
+            next[v] = b.panel(after.start + v).piece(&indices).as_flattened().as_chunks().0;
         }
     }
     Piece { panels, next }

@@ -1,11 +1,14 @@
 //! The product of rows with panels: the forward pass and the input gradient.
 
+mod begin;
 mod chain;
 mod column;
 mod tile;
 
 use std::ops::Range;
 
+pub(crate) use self::begin::Begin;
+use self::begin::Way;
 use self::column::{Beside, NOTHING, PANELS, ROWS, column};
 pub(crate) use self::tile::{Finish, Slope, Start};
 use super::panels::Operand;
@@ -140,31 +143,43 @@ struct Place<'a> {
 /// Columns of tiles, one after the other.
 #[inline(always)]
 fn columns<S: Registers>(simd: S, a: &Rows, place: &Place, c: &mut RowsMut, beside: &mut Beside) {
-    let mut panel = 0;
-    while panel < place.b.panels() {
-        let rows = !beside.ahead.is_done();
-        panel += if S::EMULATED {
-            column::<S, 1, 1, NOTHING>(simd, a, place, panel, c, beside)
-        } else if S::WIDE {
-            let left = place.b.panels() - panel;
-            let three = place.by_threes && is_by_threes(left) && !rows;
-            match (left, place.far) {
-                (_, true) if three => column::<S, LOW, 3, PANELS>(simd, a, place, panel, c, beside),
-                (_, false) if three => {
-                    column::<S, LOW, 3, NOTHING>(simd, a, place, panel, c, beside)
-                }
-                (2.., true) if rows => column::<S, 12, 2, ROWS>(simd, a, place, panel, c, beside),
-                (2.., true) => column::<S, 12, 2, PANELS>(simd, a, place, panel, c, beside),
-                (2.., false) => column::<S, 12, 2, NOTHING>(simd, a, place, panel, c, beside),
-                _ => column::<S, 12, 1, NOTHING>(simd, a, place, panel, c, beside),
-            }
-        } else if place.far && rows {
-            column::<S, 6, 1, ROWS>(simd, a, place, panel, c, beside)
-        } else if place.far {
-            column::<S, 6, 1, PANELS>(simd, a, place, panel, c, beside)
-        } else {
-            column::<S, 6, 1, NOTHING>(simd, a, place, panel, c, beside)
-        };
+    let mut way = place.b.begin.way(place.b.panels());
+    while !way.panels.is_empty() {
+        let gone = next_column(simd, a, place, &way, c, beside);
+        way.advance(gone);
+    }
+}
+
+/// The next column of tiles; returns how many panels it has.
+#[inline(always)]
+fn next_column<S: Registers>(
+    simd: S,
+    a: &Rows,
+    place: &Place,
+    way: &Way,
+    c: &mut RowsMut,
+    beside: &mut Beside,
+) -> usize {
+    let rows = !beside.ahead.is_done();
+    if S::EMULATED {
+        column::<S, 1, 1, NOTHING>(simd, a, place, way, c, beside)
+    } else if S::WIDE {
+        let left = way.panels.len();
+        let three = place.by_threes && is_by_threes(left) && !rows;
+        match (left, place.far) {
+            (_, true) if three => column::<S, LOW, 3, PANELS>(simd, a, place, way, c, beside),
+            (_, false) if three => column::<S, LOW, 3, NOTHING>(simd, a, place, way, c, beside),
+            (2.., true) if rows => column::<S, 12, 2, ROWS>(simd, a, place, way, c, beside),
+            (2.., true) => column::<S, 12, 2, PANELS>(simd, a, place, way, c, beside),
+            (2.., false) => column::<S, 12, 2, NOTHING>(simd, a, place, way, c, beside),
+            _ => column::<S, 12, 1, NOTHING>(simd, a, place, way, c, beside),
+        }
+    } else if place.far && rows {
+        column::<S, 6, 1, ROWS>(simd, a, place, way, c, beside)
+    } else if place.far {
+        column::<S, 6, 1, PANELS>(simd, a, place, way, c, beside)
+    } else {
+        column::<S, 6, 1, NOTHING>(simd, a, place, way, c, beside)
     }
 }
 
@@ -197,38 +212,39 @@ mod tests {
         let mut padded_bias = bias.clone();
         padded_bias.resize(crate::rows::padded(outputs), 0.0);
         let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
-        for (pumped, level) in ways() {
+        let begins = [Begin::FIRST, Begin::after(1, 2)];
+        let all = ways().into_iter().flat_map(|way| begins.map(|begin| (way, begin)));
+        for ((pumped, level), begin) in all {
             let mut y = vec![f32::NAN; rows_len(rows, outputs)];
             let mut dx = vec![f32::NAN; rows_len(rows, inputs)];
             let (start, finish) = (&Start::Bias(&padded_bias), &Finish::Sum);
             let forward = Ends { start, finish, bound: true };
             let backward = Ends { start: &Start::Zero, finish, bound: false };
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&x, rows, inputs),
-                &layout.forward(&weights), &mut RowsMut::of(&mut y, rows, outputs), forward,
+                &layout.forward(&weights).beginning(begin), &mut RowsMut::of(&mut y, rows, outputs), forward,
                 (&mut Ahead::none(), pumped)));
             assert!(bound.is_some());
             let bound = dispatch_at!(level, simd => product_at(simd, &Rows::of(&dy, rows, outputs),
-                &layout.backward(&transpose), &mut RowsMut::of(&mut dx, rows, inputs), backward,
+                &layout.backward(&transpose).beginning(begin), &mut RowsMut::of(&mut dx, rows, inputs), backward,
                 (&mut Ahead::none(), pumped)));
             assert!(bound.is_none());
-            let [x, dx] = [&x, &dx].map(|v| Rows::of(v, rows, inputs).to_vec());
-            let [y, dy] = [&y, &dy].map(|v| Rows::of(v, rows, outputs).to_vec());
-            for r in 0..rows {
-                let x = |k| x[r * inputs + k];
-                let dy = |k| dy[r * outputs + k];
-                for o in 0..outputs {
-                    let exact = reference::dot(inputs, x, |i| w[o * inputs + i], bias[o]);
-                    reference::assert_close(y[r * outputs + o], exact, "y");
-                }
-                for i in 0..inputs {
-                    let exact = reference::dot(outputs, dy, |o| w[o * inputs + i], 0.0);
-                    reference::assert_close(dx[r * inputs + i], exact, "dx");
-                }
+            let dx = Rows::of(&dx, rows, inputs).to_vec();
+            let y = Rows::of(&y, rows, outputs).to_vec();
+            let (first_y, first_dx) = first.get_or_insert_with(|| (y.clone(), dx.clone()));
+            assert!((&*first_y, &*first_dx) == (&y, &dx), "level or beginning changes bits");
+        }
+        let (y, dx) = first.unwrap();
+        let (x, dy) = (Rows::of(&x, rows, inputs).to_vec(), Rows::of(&dy, rows, outputs).to_vec());
+        for r in 0..rows {
+            let x = |k| x[r * inputs + k];
+            let dy = |k| dy[r * outputs + k];
+            for o in 0..outputs {
+                let exact = reference::dot(inputs, x, |i| w[o * inputs + i], bias[o]);
+                reference::assert_close(y[r * outputs + o], exact, "y");
             }
-            let bits = (y, dx);
-            match &first {
-                None => first = Some(bits),
-                Some(first) => assert!(*first == bits, "level changes bits"),
+            for i in 0..inputs {
+                let exact = reference::dot(outputs, dy, |o| w[o * inputs + i], 0.0);
+                reference::assert_close(dx[r * inputs + i], exact, "dx");
             }
         }
     }

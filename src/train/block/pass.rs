@@ -6,7 +6,7 @@ use crate::layer::dropout::MaskKey;
 use crate::layer::{Kind, Placed, dense, dropout, layer_norm};
 use crate::loss::{Loss, LossRows, TargetRows};
 use crate::rows::{Extent, Rows};
-use crate::simd::product::Finish;
+use crate::simd::product::{Begin, Finish};
 use crate::simd::{Ahead, dispatch, largest};
 use crate::train::plan::Plan;
 
@@ -17,7 +17,8 @@ pub(crate) struct Next<'a> {
     pub order: &'a [u32],
 }
 
-/// What every block of a step shares.
+/// What every block of a step shares, but where it begins.
+#[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub layers: &'a [Placed],
     pub plan: &'a Plan,
@@ -27,6 +28,8 @@ pub(crate) struct Pass<'a> {
     pub epoch: u64,
     /// Whether products are to bound what they store.
     pub bound: bool,
+    /// Where among the panels of weights products begin.
+    pub begin: Begin,
 }
 
 impl Block {
@@ -67,7 +70,8 @@ impl Block {
                     let relu = pass.plan.relu_after(index);
                     let finish = if relu { Finish::Relu } else { Finish::Sum };
                     let (layout, y) = (layer.layout(), (y, finish, pass.bound));
-                    self.value_bounds[op.y] = dense::forward(layout, params, x, y, &mut ahead);
+                    self.value_bounds[op.y] =
+                        dense::forward(layout, (params, pass.begin), x, y, &mut ahead);
                     let copied = next.map_or(&[][..], |next| &next.order[..ahead.copied()]);
                     self.copied.extend_from_slice(copied);
                 }
@@ -138,7 +142,7 @@ impl Block {
                         None => Finish::Sum,
                     };
                     let dx = (dx, finish, pass.bound);
-                    *bound = dense::backward(layer.layout(), transpose, dy, dx);
+                    *bound = dense::backward(layer.layout(), (transpose, pass.begin), dy, dx);
                 }
                 Kind::LayerNorm(_) => {
                     layer_norm::backward(params, x, &self.kept[index], dy, dx);
@@ -203,6 +207,7 @@ mod tests {
             seed: 1,
             epoch: 1,
             bound: true,
+            begin: Begin::FIRST,
         };
         let mut block = Block::default();
         block.reserve(&plan, 40, Some(data.targets().shape()), true);

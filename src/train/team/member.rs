@@ -9,6 +9,7 @@ use super::{Learned, Lengths, Net, Run};
 use crate::aligned::Aligned;
 use crate::data::TargetShape;
 use crate::optim::sum_of_squares;
+use crate::simd::product::Begin;
 use crate::simd::{add_and_take, dispatch};
 use crate::train::block::{Block, Pass};
 use crate::train::cut::{Cut, first_row};
@@ -173,6 +174,7 @@ impl Member {
             seed: input.seed,
             epoch: input.epoch,
             bound: false,
+            begin: Begin::FIRST,
         };
         let taken = Taken { rows: self.rows.clone(), normalizer, ahead };
         through(&mut self.block, &pass, input, taken, timer);
