@@ -119,9 +119,8 @@ impl Dense {
     }
 }
 
-/// `y = finish(b + x W^T)`, one chain of multiply-adds an output, from the outputs on that `begin` says; meanwhile `ahead` is
-/// asked for.
-/// Returns a bound on the sizes in y, as [`product`] does.
+/// `y = finish(b + x W^T)`, one chain of multiply-adds an output, from the outputs on that `begin` says; meanwhile `ahead`
+/// is asked for. Returns a bound on the sizes in y, as [`product`] does.
 pub(crate) fn forward(
     layout: WeightLayout,
     (params, begin): (&[f32], Begin),
