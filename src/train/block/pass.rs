@@ -17,7 +17,7 @@ pub(crate) struct Next<'a> {
     pub order: &'a [u32],
 }
 
-/// What every block of a step shares, but where it begins.
+/// What the blocks of a step share, and where this one's products begin.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub layers: &'a [Placed],
@@ -28,7 +28,7 @@ pub(crate) struct Pass<'a> {
     pub epoch: u64,
     /// Whether products are to bound what they store.
     pub bound: bool,
-    /// Where among the panels of weights products begin.
+    /// Where among the panels of weights that is; the only thing that differs from block to block.
     pub begin: Begin,
 }
 
