@@ -2,7 +2,7 @@
 
 use fearless_simd::{Level, f32x16, prelude::*};
 
-use super::{LossRows, TargetRows};
+use super::{LossRows, NEGLIGIBLE, TargetRows};
 use crate::rows::LANES;
 use crate::simd::{
     Fma, LaneRow, Registers, WideSum, dispatch_at, exp_nonpositive, ln_1p_unit, load,
@@ -10,7 +10,8 @@ use crate::simd::{
 
 /// Measures the mean over rows and outputs of -w t ln σ(z) - (1 - t) ln(1 - σ(z)), with the weight
 /// w of the positive targets (1 unless given). Computed from logits, without overflow, whether the
-/// model ends in a sigmoid or not.
+/// model ends in a sigmoid or not. In the gradient a probability of less than 2^-80 is 0, as in
+/// [`CrossEntropy`](crate::CrossEntropy).
 ///
 /// # Shapes
 ///
@@ -64,7 +65,7 @@ fn panel<S: Registers>(
     let [e] = exp_nonpositive(simd, [-z.abs()]);
     let log = ln_1p_unit(simd, e);
     let large = f32x16::splat(simd, 1.0) / (e + 1.0);
-    let small = e * large;
+    let small = z.abs().simd_gt(-NEGLIGIBLE).select(zero, e * large);
     let up = z.simd_gt(0.0);
     let (sigmoid, opposite) = (up.select(large, small), up.select(small, large));
     let (above, below) = (up.select(z, zero) + log, up.select(zero, -z) + log);

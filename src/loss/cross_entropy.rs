@@ -2,11 +2,9 @@
 
 use fearless_simd::{Level, f32x16, prelude::*};
 
-use super::{LossRows, TargetRows, narrow};
+use super::{LossRows, NEGLIGIBLE, TargetRows, narrow};
 use crate::rows::{LANES, Rows};
-use crate::simd::{
-    Fma, LaneRow, Registers, apart, dispatch_at, exp_nonpositive, ln, load, max16, sum16,
-};
+use crate::simd::{Fma, LaneRow, Registers, apart, dispatch_at, exp_from, ln, load, max16, sum16};
 
 /// Measures -Σ_c w_c t_c ln p_c with p = softmax(z), as a mean over rows. Computed from logits,
 /// without overflow, whether the model ends in a softmax or not.
@@ -14,7 +12,8 @@ use crate::simd::{
 /// With classes as targets t is one-hot, and the mean over a batch is weighted: the sum is divided
 /// by the sum of the rows' class weights. With values as targets (class probabilities) it is
 /// divided by the number of rows. Label smoothing mixes `label_smoothing` of the uniform
-/// distribution into t.
+/// distribution into t. In the gradient a class less than 2^-80 times as probable as the row's most
+/// probable one has p = 0: of a net that has converged, such classes would make every step slow.
 ///
 /// # Source
 ///
@@ -162,7 +161,7 @@ pub(super) fn one_hot<S: Registers>(
                 let d = f32x16::load_array_ref(simd, z.lanes(r, p)) - max;
                 let d = row.keep(p, d, FAR_BELOW);
                 found = first_zero(found, p, d);
-                let [e] = exp_nonpositive(simd, [d]);
+                let [e] = exp_from(simd, NEGLIGIBLE, [d]);
                 sum += e;
                 if let Some(grad) = &mut block.grad {
                     e.store_array(grad.lanes(r, p));
@@ -213,7 +212,7 @@ fn soft<S: Registers>(
                 let d = f32x16::load_array_ref(simd, z.lanes(r, p)) - max;
                 let d = row.keep(p, d, FAR_BELOW);
                 found = first_zero(found, p, d);
-                let [e] = exp_nonpositive(simd, [d]);
+                let [e] = exp_from(simd, NEGLIGIBLE, [d]);
                 let v = row.keep(p, target(&row, r, p), 0.0);
                 sum += e;
                 dot = v.fma(d, dot);

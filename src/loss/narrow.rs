@@ -6,9 +6,9 @@
 
 use fearless_simd::{f32x8, f32x16, prelude::*};
 
-use super::LossRows;
+use super::{LossRows, NEGLIGIBLE};
 use crate::rows::LANES;
-use crate::simd::{Fma, Registers, apart, exp_nonpositive, ln};
+use crate::simd::{Fma, Registers, apart, exp_from, ln};
 
 /// The most classes for which this is faster, measured on AVX-512; on AVX2 it is up to sixteen.
 pub(super) const MOST_CLASSES: usize = 8;
@@ -109,7 +109,7 @@ fn exponentials<S: Registers>(
         let here = f32x16::splat(simd, c as f32);
         own = class.simd_eq(here).select(d, own);
         found = (d.simd_eq(0.0) & found.simd_lt(0.0)).select(here, found);
-        [*e] = exp_nonpositive(simd, [d]);
+        [*e] = exp_from(simd, NEGLIGIBLE, [d]);
         e.store_array(z);
     }
     for half in [4, 2, 1] {

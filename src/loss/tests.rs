@@ -359,3 +359,29 @@ fn few_classes_give_the_bits_of_the_wide_kernel() {
         assert_eq!(kernel(true), kernel(false), "{cols} classes");
     }
 }
+
+#[test]
+fn what_is_as_good_as_certain_has_no_part_in_a_gradient() {
+    for cols in COLS {
+        for size in [40.0, 60.0, 90.0] {
+            let z: Vec<f32> = noise(1, cols).iter().map(|v| size * v).collect();
+            let cross_entropies = |(loss, _): &(Loss, Targets)| {
+                matches!(loss, Loss::CrossEntropy(_) | Loss::BinaryCrossEntropy(_))
+            };
+            for (loss, targets) in cases(cols).into_iter().filter(cross_entropies) {
+                let (_, grad, _) = run(None, &loss, &z, &targets, cols);
+                let grad = Rows::of(&grad, ROWS, cols).to_vec();
+                let tiny = grad.iter().find(|&&g| g != 0.0 && g.abs() < 1e-28);
+                assert_eq!(tiny, None, "{loss:?} {cols} columns");
+            }
+        }
+    }
+    let z = in_panels(&[0.0, -55.0, -56.0].repeat(ROWS), 3, 0.0);
+    let own = Targets::Classes(vec![0; ROWS]);
+    let (values, grad, _) = run(None, &CrossEntropy::default().into(), &z, &own, 3);
+    assert_eq!(values, [0.0; ROWS]);
+    assert!(grad[1] > 0.0 && grad[2] == 0.0, "{:?}", &grad[..3]);
+    let none = Targets::Values(vec![0.0; z.len()]);
+    let (values, grad, _) = run(None, &BinaryCrossEntropy::default().into(), &z, &none, 3);
+    assert!(values[0] > 0.2 && grad[1] > 0.0 && grad[2] == 0.0, "{:?}", &grad[..3]);
+}

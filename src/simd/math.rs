@@ -92,11 +92,22 @@ pub(crate) fn exp_nonpositive<S: Registers, const N: usize>(
     simd: S,
     x: [f32x16<S>; N],
 ) -> [f32x16<S>; N] {
+    exp_from(simd, LN_MIN_POSITIVE, x)
+}
+
+/// The same, and 0 too where x is less than `least`, which is not so small that exp of it would be subnormal.
+#[inline(always)]
+pub(crate) fn exp_from<S: Registers, const N: usize>(
+    simd: S,
+    least: f32,
+    x: [f32x16<S>; N],
+) -> [f32x16<S>; N] {
+    debug_assert!(least >= LN_MIN_POSITIVE);
     apart!(simd => {
         let (s, p) = reduce(simd, x, [LN2_HI, LN2_LO]);
         let zero = f32x16::splat(simd, 0.0);
         let y = each!(zero, i => (p[i] + 1.0) * s[i]);
-        each!(zero, i => x[i].simd_lt(LN_MIN_POSITIVE).select(zero, y[i]))
+        each!(zero, i => x[i].simd_lt(least).select(zero, y[i]))
     })
 }
 
@@ -185,6 +196,16 @@ mod tests {
         assert!(largest_ulp_error(f, |x| flushed(x.exp()), |x| x <= 0.0) <= 1.0);
         assert_eq!(f(&[0.0, -0.0, -200.0, f32::NEG_INFINITY])[..4], [1.0, 1.0, 0.0, 0.0]);
         assert!(f(&[f32::NAN])[0].is_nan());
+    }
+
+    #[test]
+    fn exp_is_zero_below_the_least_that_is_wanted() {
+        let all = |x: &[f32]| every_level!(x, simd, v => exp_nonpositive(simd, [v])[0]);
+        let some = |x: &[f32]| every_level!(x, simd, v => exp_from(simd, -20.0, [v])[0]);
+        let x = [0.0, -3.5, -20.0, (-20.0f32).next_down(), -80.0, f32::NEG_INFINITY];
+        assert_eq!(some(&x)[..3], all(&x)[..3]);
+        assert_eq!(some(&x)[3..6], [0.0; 3]);
+        assert!(all(&x)[3..5].iter().all(|&e| e > 0.0) && some(&[f32::NAN])[0].is_nan());
     }
 
     #[test]

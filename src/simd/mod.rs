@@ -35,7 +35,9 @@ pub(crate) use largest::largest;
 pub use level::SimdLevel;
 pub(crate) use level::{Registers, apart, dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};
-pub(crate) use math::{exp_nonpositive, expm1_nonpositive, quotient, relu, relu_gradient};
+pub(crate) use math::{
+    exp_from, exp_nonpositive, expm1_nonpositive, quotient, relu, relu_gradient,
+};
 pub(crate) use math::{sigmoid, tanh, tanh_gradient};
 pub(crate) use normal::normal;
 pub use peak::{fma_peak, is_double_pumped};
