@@ -1,5 +1,4 @@
-//! Trains on any CSV file with a header, reports on rows held out, saves the model, and predicts with a
-//! saved one.
+//! Trains on any CSV file, reports on rows held out, saves the model, and predicts with a saved one.
 //!
 //! ```sh
 //! cargo run --release --example train_csv -- train data.csv --target price --save model.safetensors
@@ -21,11 +20,12 @@ const USAGE: &str = "usage:
             [--without COLUMN,COLUMN] [--categories COLUMN,COLUMN] [--missing error|mean|NUMBER]
             [--layers 64,64] [--epochs 200]
             [--patience 20] [--validation 0.2] [--test 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
-            [--delimiter ,]
-  train_csv predict MODEL FILE.csv [--delimiter ,]";
+            [--delimiter ,] [--columns NAME,NAME]
+  train_csv predict MODEL FILE.csv [--delimiter ,] [--columns NAME,NAME]
+A file whose first line is a row needs --columns: a name for each column, in order.";
 
 /// The flags of `train`.
-const TRAINING: [&str; 16] = [
+const TRAINING: [&str; 17] = [
     "--target",
     "--task",
     "--save",
@@ -42,6 +42,7 @@ const TRAINING: [&str; 16] = [
     "--threads",
     "--seed",
     "--delimiter",
+    "--columns",
 ];
 
 type Failure = Box<dyn std::error::Error>;
@@ -96,7 +97,10 @@ impl<'a> Flags<'a> {
             b"tab" => b'\t',
             _ => return Err("--delimiter: expected one character, or `tab`".into()),
         };
-        Ok(Table::from_csv_with(file, delimiter)?)
+        Ok(match self.text("--columns") {
+            Some(names) => Table::from_csv_named(file, delimiter, names.split(','))?,
+            None => Table::from_csv_with(file, delimiter)?,
+        })
     }
 }
 
@@ -229,7 +233,7 @@ fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
 }
 
 fn predict(model: &str, file: &str, words: &[&str]) -> Result<(), Failure> {
-    let flags = Flags::new(words, &["--delimiter"])?;
+    let flags = Flags::new(words, &["--delimiter", "--columns"])?;
     let model = Sequential::load(model)?;
     let table = flags.table(file)?;
     let preprocessing = model.preprocessing().ok_or("the model was saved without preprocessing")?;

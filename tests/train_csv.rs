@@ -143,6 +143,23 @@ fn train_csv_predicts_csv_whatever_the_classes_are_called() {
 }
 
 #[test]
+fn train_csv_takes_files_without_a_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let rows = (0..60).map(|n| format!("{n},{}\n", if n < 30 { "low" } else { "high" }));
+    std::fs::write(path("rows.data"), rows.collect::<String>()).unwrap();
+    std::fs::write(path("new.data"), "2\n55\n").unwrap();
+    let (rows, model) = (path("rows.data"), path("model"));
+    let arguments = ["train", &rows, "--target", "level", "--save", &model, "--lr", "0.02"];
+    let output = run(&[&arguments[..], &["--columns", "n,level"]].concat());
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("38 rows to train on, 10 to choose"), "{printed}");
+    let output = run(&["predict", &model, &path("new.data"), "--columns", "n"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "level\nlow\nhigh\n");
+}
+
+#[test]
 fn train_csv_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.csv").display().to_string();
@@ -154,6 +171,10 @@ fn train_csv_says_what_is_wrong() {
         (vec!["train", &file, "--target", "y", "--epoch", "3"], "--epoch: unknown"),
         (vec!["train", &file, "--target", "y"], "line 3: column \"x\": the value is missing"),
         (vec!["train", &file, "--target", "y", "--seed", "three"], "expected a number"),
+        (
+            vec!["train", &file, "--target", "y", "--columns", "x,y,z"],
+            "expected as many cells as names, 3, found 2",
+        ),
         (vec!["train", "/no/such.csv", "--target", "y"], "/no/such.csv: "),
         (
             vec!["train", &file, "--target", "y", "--save", "/no/folder/m"],
