@@ -202,6 +202,31 @@ fn another_run_is_refused_and_the_field_named() {
 }
 
 #[test]
+fn other_names_are_refused_and_none_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path()).resume(true);
+    let named = |features: &str, classes: [&str; 3]| {
+        let data = data().with_feature_names(features.split(' '))?;
+        data.with_class_names(classes)
+    };
+    let train = |data: &Dataset, epochs| {
+        let config = config(Adam::default()).epochs(epochs).checkpoint(checkpoint.clone());
+        train_parallel(&mut model(), data, &config)
+    };
+    let first = named("a b c d e f g", ["x", "y", "z"]).unwrap();
+    train(&first, 1).unwrap();
+    for (data, expected) in [
+        (named("a b c d f e g", ["x", "y", "z"]), "feature 4 of the data, as in the checkpoint"),
+        (named("a b c d e f g", ["x", "z", "y"]), "class 1 of the data, as in the checkpoint"),
+    ] {
+        let error = train(&data.unwrap(), 2).unwrap_err().to_string();
+        assert!(error.contains(expected), "expected {expected:?} in {error:?}");
+    }
+    assert_eq!(train(&first, 2).unwrap().epochs.len(), 2);
+    assert_eq!(train(&data(), 3).unwrap().epochs.len(), 3);
+}
+
+#[test]
 fn a_run_that_is_refused_does_not_change_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path()).resume(true);

@@ -250,6 +250,9 @@ pub(crate) struct RunState {
     /// What decides the order of a stream's rows.
     #[serde(default)]
     pub order: Option<String>,
+    /// Names of the features' columns and of the classes, for comparison.
+    #[serde(default)]
+    pub names: [Option<Vec<String>>; 2],
     /// Optimizer steps done.
     pub steps: u64,
     /// Epochs done, and steps done of the current one.
@@ -294,6 +297,7 @@ impl RunState {
                 ));
             }
         }
+        self.check_names(data)?;
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {
@@ -303,6 +307,18 @@ impl RunState {
                 });
                 let problem = format!("expected {saved}, as in the checkpoint, found {now}");
                 return Err(Error::config(field, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks names where both the checkpoint and the data have them.
+    fn check_names(&self, data: DataSource) -> Result<()> {
+        for ((kind, saved), now) in ["feature", "class"].iter().zip(&self.names).zip(data.names()) {
+            let (Some(saved), Some(now)) = (saved, now) else { continue };
+            if let Some(at) = saved.iter().zip(now).position(|(saved, now)| saved != now) {
+                let what = format!("{kind} {at} of the data, as in the checkpoint");
+                return Err(Error::shape(what, &saved[at], &now[at]));
             }
         }
         Ok(())

@@ -109,6 +109,7 @@ impl Trainer<'_> {
             rows: self.feed.source().rows(),
             features: self.feed.source().features(),
             order: self.feed.source().order_key(),
+            names: self.feed.source().names().map(|names| names.map(<[_]>::to_vec)),
             steps: self.stepper.steps,
             epoch: (done, step),
             sums: [loss, normalizer, seconds, lr].map(Exact),
