@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewMut2};
 use unisono::rng::Stream;
@@ -148,10 +149,27 @@ pub fn gradient(
     (report.loss, gradient)
 }
 
-/// The built example, which `cargo test` puts beside this test.
+/// The built example, which `cargo test` puts beside this test; with `--test` alone it builds none.
 pub fn example(name: &str) -> PathBuf {
     let path = example_path(name);
-    if path.exists() { path } else { built_example(name) }
+    let built = modified(&path);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = ["src", "examples", "Cargo.toml"].map(|source| newest(&root.join(source)));
+    if built.is_some() && sources.iter().all(|source| *source < built) {
+        path
+    } else {
+        built_example(name)
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When what is newest below a path was modified.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| newest(&entry.path())).max().flatten().max(modified(path))
 }
 
 /// The example, built as this test is, for one of which `cargo test` builds the unit tests alone.
