@@ -35,7 +35,7 @@ use crate::{Error, Result};
 
 /// Bytes of features and target values that a shuffling window holds unless told.
 const WINDOW_BYTES: usize = 64 << 20;
-/// Bytes of features that are read at once.
+/// Bytes of features and target values that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// The most classes that a target column is searched for.
 const MOST_CLASSES: usize = 1 << 16;
@@ -244,7 +244,8 @@ impl DataStream {
 
     /// Rows that are read at once.
     fn rows_at_once(&self) -> usize {
-        (CHUNK_BYTES / (4 * self.features())).clamp(1, 4096)
+        let values = self.features() + self.target_shape().values();
+        (CHUNK_BYTES / (4 * values)).clamp(1, 4096)
     }
 
     /// Hands the rows of a file to `take`, checked and scaled, some at a time.
