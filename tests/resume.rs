@@ -216,8 +216,14 @@ fn other_names_are_refused_and_none_are_not() {
     let first = named("a b c d e f g", ["x", "y", "z"]).unwrap();
     train(&first, 1).unwrap();
     for (data, expected) in [
-        (named("a b c d f e g", ["x", "y", "z"]), "feature 4 of the data, as in the checkpoint"),
-        (named("a b c d e f g", ["x", "z", "y"]), "class 1 of the data, as in the checkpoint"),
+        (
+            named("a b c d f e g", ["x", "y", "z"]),
+            "column 4 of the data: expected \"e\", as in training, found \"f\"",
+        ),
+        (
+            named("a b c d e f g", ["x", "z", "y"]),
+            "class 1 of the data: expected \"y\", as in training, found \"z\"",
+        ),
     ] {
         let error = train(&data.unwrap(), 2).unwrap_err().to_string();
         assert!(error.contains(expected), "expected {expected:?} in {error:?}");

@@ -13,7 +13,7 @@ use super::spec::Spec;
 use super::tensors::{Reader, Values, Writer};
 use crate::aligned::Aligned;
 use crate::data::DataSource;
-use crate::model::Sequential;
+use crate::model::{Sequential, check_alike};
 use crate::{Error, Result};
 
 /// Where the state stands in the metadata.
@@ -297,7 +297,8 @@ impl RunState {
                 ));
             }
         }
-        self.check_names(data)?;
+        let names = self.names.each_ref().map(Option::as_deref);
+        check_alike(names, data.names(), "the data")?;
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {
@@ -307,18 +308,6 @@ impl RunState {
                 });
                 let problem = format!("expected {saved}, as in the checkpoint, found {now}");
                 return Err(Error::config(field, problem));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks names where both the checkpoint and the data have them.
-    fn check_names(&self, data: DataSource) -> Result<()> {
-        for ((kind, saved), now) in ["feature", "class"].iter().zip(&self.names).zip(data.names()) {
-            let (Some(saved), Some(now)) = (saved, now) else { continue };
-            if let Some(at) = saved.iter().zip(now).position(|(saved, now)| saved != now) {
-                let what = format!("{kind} {at} of the data, as in the checkpoint");
-                return Err(Error::shape(what, &saved[at], &now[at]));
             }
         }
         Ok(())
