@@ -66,15 +66,15 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A loss, a gradient, a learning rate or a parameter is no longer a number, or too large for an `f32`. The model
-    /// keeps its last good parameters, unless it is one of them: they are looked at when an epoch ends and before a
-    /// checkpoint is written.
+    /// A loss, a gradient, a learning rate, a parameter or the optimizer's state is no longer a number, or too large for
+    /// an `f32`. The model keeps its last good parameters, unless it is one of the last two: these are looked at when an
+    /// epoch ends and before a checkpoint is written.
     #[error(
         "{what} is not finite in epoch {epoch}, step {step}: lower the learning rate, clip the gradients or check the \
          data's scale"
     )]
     NonFinite {
-        /// The loss, a gradient, the learning rate or a parameter.
+        /// The loss, a gradient, the learning rate, a parameter or the optimizer's state.
         what: &'static str,
         /// Epoch, from 1.
         epoch: usize,
@@ -110,6 +110,25 @@ impl Error {
     /// A [`Error::Config`] in one call.
     pub(crate) fn config(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Config { field, problem: problem.into() }
+    }
+
+    /// The same, said of one of several things that it may be about.
+    pub(crate) fn of(self, thing: &str) -> Self {
+        match self {
+            Self::Shape { what, expected, found } => {
+                Self::Shape { what: format!("{thing}: {what}"), expected, found }
+            }
+            Self::Data(problem) => Self::Data(format!("{thing}: {problem}")),
+            other => other,
+        }
+    }
+
+    /// A [`Error::Panic`] of what a panic left.
+    pub(crate) fn panic(place: &str, panic: Box<dyn std::any::Any + Send>) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message").to_owned();
+        Self::Panic { place: place.to_owned(), message }
     }
 
     /// A [`Error::Shape`] in one call.

@@ -68,6 +68,26 @@ fn evaluation_wants_the_classes_and_columns_of_the_training() {
 }
 
 #[test]
+fn a_name_stands_once() {
+    let data = Dataset::classification(ndarray::array![[1.0, 2.0], [3.0, 4.0]], [0, 1]).unwrap();
+    let twice =
+        |field: &str| vec![field.to_owned(), "expected each name once, found \"a\" twice".into()];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, "x,y\n1,a\n2,b\n").unwrap();
+    let options = CsvOptions::new("y").class_names(["a", "a", "b"]);
+    for (error, field) in [
+        (data.clone().with_feature_names(["a", "a"]).unwrap_err(), "`feature_names`"),
+        (data.clone().with_class_names(["a", "a"]).unwrap_err(), "`class_names`"),
+        (Dataset::from_csv(&path, &options).unwrap_err(), "`class_names`"),
+        (DataStream::csv(&path, &options).unwrap_err(), "`class_names`"),
+    ] {
+        let error = error.to_string();
+        assert!(twice(field).iter().all(|part| error.contains(part)), "{error}");
+    }
+}
+
+#[test]
 fn a_stream_is_held_to_them_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("two.csv");

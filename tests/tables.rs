@@ -43,6 +43,46 @@ fn numbers_are_standardised_and_text_is_one_hot_by_frequency() {
     );
 }
 
+/// Milliseconds of a date have 13 digits, an f32 has 7.
+#[test]
+fn large_numbers_that_differ_by_little_keep_their_differences() {
+    let base = 1_600_000_000_000_u64;
+    let text = (0..200)
+        .fold("t,y\n".to_owned(), |text, n| text + &format!("{},{}.5\n", base + n, base + 3 * n));
+    let small = text.replace(&base.to_string()[..10], "0");
+    let fit = |text: &str| {
+        let fitted = Preprocessor::new().target("y").fit(&table(text)).unwrap();
+        let data = fitted.dataset(&table(text)).unwrap();
+        (data.x().to_owned(), data.values().unwrap().to_owned())
+    };
+    let ((x, y), (small_x, small_y)) = (fit(&text), fit(&small));
+    for (large, small) in [(x, small_x), (y, small_y)] {
+        assert!(large.iter().is_sorted_by(|a, b| a < b));
+        assert!((&large - &small).iter().all(|d| d.abs() < 1e-5), "{large}");
+    }
+}
+
+#[test]
+fn a_constant_column_becomes_zeros() {
+    let text = (0..100).fold("a,b,y\n".to_owned(), |text, n| text + &format!("0.1,{n},{n}.5\n"));
+    let fitted = Preprocessor::new().target("y").fit(&table(&text)).unwrap();
+    let x = fitted.transform(&table(&text)).unwrap();
+    assert!(x.column(0).iter().all(|&v| v == 0.0));
+}
+
+#[test]
+fn a_target_that_cannot_be_learned_is_refused() {
+    let fit = |text: &str| Preprocessor::new().target("y").fit(&table(text));
+    let error = fit("x,y\n1,no\n2,no\n").unwrap_err().to_string();
+    let expected = "column \"y\": expected two classes or more, found \"no\" in every row";
+    assert!(error.contains(expected) && error.contains("class_names"), "{error}");
+    let error = fit("x,y\n1,Mild\n2,None\n").unwrap_err().to_string();
+    assert!(error.contains("line 3: column \"y\": \"None\": the target is missing"), "{error}");
+    assert!(error.contains("name the classes"), "{error}");
+    let named = Preprocessor::new().target("y").class_names(["Mild", "None"]);
+    assert!(named.fit(&table("x,y\n1,Mild\n2,None\n")).is_ok());
+}
+
 #[test]
 fn named_classes_keep_their_order_and_may_be_absent() {
     let named = |names: &[&str]| {
@@ -57,7 +97,7 @@ fn named_classes_keep_their_order_and_may_be_absent() {
             &["yes", "broken"][..],
             "line 3: column \"heated\": expected one of \"yes\", \"broken\", found \"no\"",
         ),
-        (&["no", "yes", "no"], "expected each class once, found \"no\" twice"),
+        (&["no", "yes", "no"], "expected each name once, found \"no\" twice"),
     ] {
         let error = named(names).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

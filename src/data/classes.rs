@@ -1,8 +1,10 @@
 //! Classes by their names: which texts name the same one, and how they are numbered.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use super::csv::number;
+use super::csv::{number, shown};
+use crate::{Error, Result};
 
 /// Below this every whole number is an f64 of its own.
 const EXACT: f64 = (1_u64 << 53) as f64;
@@ -35,6 +37,18 @@ pub(super) fn numbered(texts: &[&str]) -> (Vec<String>, Vec<u32>) {
         class_of[index] = names.len() as u32 - 1;
     }
     (names, class_of)
+}
+
+/// Refuses names of which one is there twice.
+pub(super) fn each_once(field: &'static str, names: &[String]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match names.iter().find(|&name| !seen.insert(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("expected each name once, found {} twice", shown(name));
+            Err(Error::config(field, problem))
+        }
+    }
 }
 
 /// The class of a text: that of this name, or else that of the same number.

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::str::FromStr;
 
 use ndarray::Array2;
 
+use super::classes::each_once;
 use super::csv_records::{Record, Records};
 use super::csv_target::TargetColumn;
 use super::{CsvColumn, CsvOptions, Dataset};
@@ -25,7 +27,9 @@ const SHOWN: usize = 40;
 pub(super) type Unplaced<T> = std::result::Result<T, String>;
 
 impl Dataset {
-    /// Reads a CSV file, one row a line.
+    /// Reads a CSV file, one row a line. A feature becomes an f32, which has 7 digits: of times and other
+    /// large numbers that differ by little, a [`Table`](crate::Table) keeps all, which its
+    /// [`Preprocessor`](crate::Preprocessor) subtracts the mean from. It also takes text for features.
     ///
     /// # Errors
     /// If the file cannot be read or is empty, a column is unknown or named twice, the header is a
@@ -73,6 +77,7 @@ pub(super) fn open<R: Read>(
     if !records.advance()? {
         return Err(parse(origin, None, "is empty".into()));
     }
+    options.class_names.iter().try_for_each(|names| each_once("class_names", names))?;
     let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
     if options.has_header() && !records.advance()? {
         return Err(parse(origin, None, "has a header and no rows".into()));
@@ -123,7 +128,16 @@ impl Layout {
     pub fn read(&self, record: &Record, features: &mut Vec<f32>) -> Unplaced<()> {
         for &column in &self.features {
             let value = number(record.field(column));
-            features.push(value.map_err(|p| format!("{}: {p}", self.name(column)))?);
+            let place = |problem| {
+                let (name, text) = (self.name(column), record.field(column));
+                match text.parse::<f32>() {
+                    Ok(value) if !value.is_nan() => format!("{name}: {problem}"),
+                    _ => format!(
+                        "{name}: {problem} (a `Table` takes text and fills in what is missing)"
+                    ),
+                }
+            };
+            features.push(value.map_err(place)?);
         }
         Ok(())
     }
@@ -151,6 +165,25 @@ impl Layout {
             Some(names) => data.with_class_names(names),
             None => Ok(data),
         }
+    }
+
+    /// Says which column of a file is another than it was elsewhere.
+    pub fn other_than(&self, known: &Self, path: &Path, elsewhere: &str) -> Error {
+        let (names, others) = (self.names.as_deref(), known.names.as_deref());
+        let differ = names.zip(others).and_then(|(names, others)| {
+            let mut pairs = names.iter().zip(others).enumerate();
+            pairs.find(|(_, (name, other))| name != other)
+        });
+        let problem = match differ {
+            Some((at, (name, other))) => {
+                let (name, other) = (shown(name), shown(other));
+                format!(
+                    "other columns than {elsewhere}: column {at} (from 0) is {name}, not {other}"
+                )
+            }
+            None => format!("other columns than {elsewhere}"),
+        };
+        parse(&path.display().to_string(), None, problem)
     }
 
     /// What a column is called in messages.
@@ -202,8 +235,17 @@ pub(super) fn is_missing(text: &str) -> bool {
 
 /// Reads a finite number, or says why it is none.
 pub(super) fn number(text: &str) -> Unplaced<f32> {
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok(value),
+    finite(text)
+}
+
+/// The same for one from which something will be subtracted before it becomes an f32.
+pub(super) fn double(text: &str) -> Unplaced<f64> {
+    finite(text)
+}
+
+fn finite<T: FromStr + Copy + Into<f64>>(text: &str) -> Unplaced<T> {
+    match text.parse::<T>() {
+        Ok(value) if (value.into() as f32).is_finite() => Ok(value),
         _ if is_missing(text) => {
             Err(format!("{}: the value is missing; fill it in or leave the row out", shown(text)))
         }
@@ -327,7 +369,8 @@ mod tests {
         for text in ["a,y\n1,0\n\nx,1\n", "a,y\r\n1,0\r\n\r\nx,1\r\n", "\n\na,y\nx,0"] {
             assert_eq!(
                 message(text, &options),
-                "test.csv, line 4: column \"a\": \"x\" is not a number"
+                "test.csv, line 4: column \"a\": \"x\" is not a number (a `Table` takes text and \
+                 fills in what is missing)"
             );
         }
         assert!(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
+use super::classes;
 use super::features::Features;
 use super::targets::{self, Targets, check_finite, zeros};
 use crate::{Error, Result};
@@ -125,7 +126,7 @@ impl Dataset {
     /// Names the columns of the features.
     ///
     /// # Errors
-    /// If there is not exactly one name for each column.
+    /// If there is not exactly one name for each column, or one twice.
     pub fn with_feature_names<S: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = S>,
@@ -134,6 +135,7 @@ impl Dataset {
         if names.len() != self.features() {
             return Err(Error::shape("feature names", self.features(), names.len()));
         }
+        classes::each_once("feature_names", &names)?;
         self.feature_names = Some(names);
         Ok(self)
     }
@@ -141,7 +143,7 @@ impl Dataset {
     /// Names the classes, that of label 0 first.
     ///
     /// # Errors
-    /// If there is not exactly one name for each class, or the targets are values.
+    /// If there is not exactly one name for each class, or one twice, or the targets are values.
     pub fn with_class_names<S: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = S>,
@@ -151,6 +153,7 @@ impl Dataset {
         if names.len() != count {
             return Err(Error::shape("class names", count, names.len()));
         }
+        classes::each_once("class_names", &names)?;
         self.class_names = Some(names);
         Ok(self)
     }

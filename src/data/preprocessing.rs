@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::classes;
-use super::csv::{is_missing, number};
+use super::csv::{double, is_missing};
 use super::dataset::Dataset;
 use super::features::Features;
 use super::preprocessor::{Unseen, unknown};
@@ -52,7 +52,7 @@ pub(crate) struct Column {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Encoding {
     /// (x - mean) / scale; `missing` stands for x where it is missing.
-    Number { mean: f32, scale: f32, missing: Option<f32> },
+    Number { mean: f64, scale: f64, missing: Option<f64> },
     /// A column for each value; `missing` says whether there may be none.
     Category { values: Vec<String>, unseen: Unseen, missing: bool },
 }
@@ -71,8 +71,8 @@ pub(crate) enum TargetEncoding {
     },
     /// The model learns (y - mean) / scale.
     Values {
-        mean: f32,
-        scale: f32,
+        mean: f64,
+        scale: f64,
     },
 }
 
@@ -188,12 +188,13 @@ impl Preprocessing {
                 return Err(Error::config("preprocessing", holds_text(name)));
             };
             for (row, y) in y.iter_mut().enumerate() {
-                let value = if y.is_nan() { missing.unwrap_or(*y) } else { *y };
+                let raw = f64::from(*y);
+                let value = if raw.is_nan() { missing.unwrap_or(raw) } else { raw };
                 if !value.is_finite() {
                     let problem = format!("raw rows: row {row}, column {name:?} is {value}");
                     return Err(Error::Data(problem));
                 }
-                *y = (value - mean) / scale;
+                *y = ((value - mean) / scale) as f32;
             }
         }
         Ok(y)
@@ -225,8 +226,8 @@ impl Preprocessing {
             TargetEncoding::Values { mean, scale } => {
                 let mut y = Array2::zeros((table.rows(), 1));
                 for (row, cell) in cells {
-                    let value = number(cell).map_err(|problem| wrong(row, problem))?;
-                    y[(row, 0)] = (value - mean) / scale;
+                    let value = double(cell).map_err(|problem| wrong(row, problem))?;
+                    y[(row, 0)] = ((value - mean) / scale) as f32;
                 }
                 Dataset::of_features(x, Targets::Values(y))?
             }
@@ -242,7 +243,7 @@ impl Preprocessing {
     pub fn restore(&self, mut y: Array2<f32>) -> Result<Array2<f32>> {
         if let Some(Target { encoding: TargetEncoding::Values { mean, scale }, .. }) = &self.target
         {
-            y.mapv_inplace(|y| y * scale + mean);
+            y.mapv_inplace(|y| (f64::from(y) * scale + mean) as f32);
             check_finite(y.view(), "scaled values", None)?;
         }
         match &self.target_scaler {
@@ -277,10 +278,10 @@ impl Preprocessing {
             return Err(Error::shape("classes of the preprocessing", outputs.max(2), names.len()));
         }
         let usable =
-            |mean: &f32, scale: &f32| mean.is_finite() && scale.is_finite() && *scale > 0.0;
+            |mean: &f64, scale: &f64| mean.is_finite() && scale.is_finite() && *scale > 0.0;
         let numbers = self.columns.iter().all(|column| match &column.encoding {
             Encoding::Number { mean, scale, missing } => {
-                usable(mean, scale) && missing.is_none_or(f32::is_finite)
+                usable(mean, scale) && missing.is_none_or(f64::is_finite)
             }
             Encoding::Category { .. } => true,
         });
@@ -309,9 +310,9 @@ impl Encoding {
             Self::Number { mean, scale, missing } => {
                 let value = match missing {
                     Some(value) if is_missing(cell) => *value,
-                    _ => number(cell)?,
+                    _ => double(cell)?,
                 };
-                Ok(Some((0, (value - mean) / scale)))
+                Ok(Some((0, ((value - mean) / scale) as f32)))
             }
             Self::Category { values, unseen, missing } => {
                 let at = values.iter().position(|value| value == cell);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::cells::Cells;
 use super::classes;
-use super::csv::{is_missing, number, shown};
+use super::csv::{double, is_missing, shown};
 use super::preprocessing::{Column, Encoding, Preprocessing, Target, TargetEncoding};
 use super::table::Table;
 use crate::{Error, Result};
@@ -169,6 +169,7 @@ impl Preprocessor {
             let problem = format!("expected a finite constant, found {value}");
             return Err(Error::config("missing", problem));
         }
+        self.only.iter().try_for_each(|names| classes::each_once("only", names))?;
         for name in self.without.iter().chain(&self.categories).chain(&self.target) {
             table.cells(name)?;
         }
@@ -195,14 +196,14 @@ impl Preprocessor {
             return Err(table.wrong(row, name, problem));
         }
         let known = cells.iter().filter(|cell| !is_missing(cell));
-        let numbers: Option<Vec<f32>> = known.clone().map(|cell| number(cell).ok()).collect();
+        let numbers: Option<Vec<f64>> = known.clone().map(|cell| double(cell).ok()).collect();
         let encoding = match numbers {
             Some(numbers) if !self.categories.iter().any(|it| it == name) => {
                 let (mean, scale) = moments(&numbers);
                 let missing = match self.missing {
                     Missing::Error => None,
                     Missing::Mean => Some(mean),
-                    Missing::Constant(value) => Some(value),
+                    Missing::Constant(value) => Some(value.into()),
                 };
                 Encoding::Number { mean, scale, missing }
             }
@@ -230,12 +231,16 @@ impl Preprocessor {
     fn learned_target(&self, table: &Table, name: &str) -> Result<TargetEncoding> {
         let cells = table.cells(name)?;
         if let Some(row) = cells.iter().position(is_missing) {
-            return Err(table.wrong(row, name, "the target is missing; leave the row out"));
+            let problem = format!(
+                "{}: the target is missing; leave the row out, or name the classes if it is one",
+                shown(cells.get(row))
+            );
+            return Err(table.wrong(row, name, &problem));
         }
         let texts: HashSet<&str> = cells.iter().collect();
         let (names, _) = classes::numbered(&texts.into_iter().collect::<Vec<_>>());
         let classification = match self.task {
-            Task::Guess if names.iter().all(|name| number(name).is_ok()) => {
+            Task::Guess if names.iter().all(|name| double(name).is_ok()) => {
                 let often = names.len() <= 2 || names.len() * 5 <= table.rows();
                 let few = names.len() <= MOST_GUESSED_CLASSES && often;
                 few && names.iter().all(|name| classes::is_whole(name))
@@ -246,15 +251,22 @@ impl Preprocessor {
             }
             task => task == Task::Classification,
         };
+        if classification && names.len() == 1 {
+            let problem = format!(
+                "expected two classes or more, found {} in every row; `class_names` tells of others",
+                shown(&names[0])
+            );
+            return Err(table.wrong(0, name, &problem));
+        }
         if classification {
             return Ok(TargetEncoding::Classes { names });
         }
         let value = |(row, cell): (usize, &str)| {
-            number(cell).map_err(|problem| {
+            double(cell).map_err(|problem| {
                 table.wrong(row, name, &format!("{problem}; regression needs numbers"))
             })
         };
-        let values = cells.iter().enumerate().map(value).collect::<Result<Vec<f32>>>()?;
+        let values = cells.iter().enumerate().map(value).collect::<Result<Vec<f64>>>()?;
         let (mean, scale) = moments(&values);
         Ok(TargetEncoding::Values { mean, scale })
     }
@@ -262,10 +274,7 @@ impl Preprocessor {
 
 /// Classes as they were named, which has to be all that occur, and each once.
 fn named_classes(table: &Table, column: &str, names: &[String]) -> Result<TargetEncoding> {
-    if let Some((_, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-        let problem = format!("expected each class once, found {} twice", shown(name));
-        return Err(Error::config("class_names", problem));
-    }
+    classes::each_once("class_names", names)?;
     let cells = table.cells(column)?;
     match cells.iter().enumerate().find(|(_, cell)| classes::position(names, cell).is_none()) {
         Some((row, cell)) => Err(table.wrong(row, column, &unknown(cell, names))),
@@ -277,13 +286,13 @@ fn named_classes(table: &Table, column: &str, names: &[String]) -> Result<Target
 /// `meant` says what to do if it is meant so.
 fn refuse_slips(table: &Table, name: &str, cells: &Cells, meant: &str) -> Result<()> {
     let known = || cells.iter().enumerate().filter(|(_, cell)| !is_missing(cell));
-    let numbers = known().filter(|(_, cell)| number(cell).is_ok());
+    let numbers = known().filter(|(_, cell)| double(cell).is_ok());
     let distinct: HashSet<&str> = numbers.clone().map(|(_, cell)| cell).collect();
     let share = numbers.count() as f64 / known().count().max(1) as f64;
     if share < MEANT_AS_NUMBERS || distinct.len() <= MOST_GUESSED_CLASSES {
         return Ok(());
     }
-    match known().find(|(_, cell)| number(cell).is_err()) {
+    match known().find(|(_, cell)| double(cell).is_err()) {
         Some((row, cell)) => {
             let problem = format!(
                 "{} is not a number, and most of the others are: mend it, or {meant}",
@@ -295,16 +304,17 @@ fn refuse_slips(table: &Table, name: &str, cells: &Cells, meant: &str) -> Result
     }
 }
 
-/// Mean and standard deviation, in f64; 0 and 1 of no values, a deviation of 1 of a constant.
-fn moments(values: &[f32]) -> (f32, f32) {
-    if values.is_empty() {
+/// Mean and standard deviation; 0 and 1 of no values, a deviation of 1 of a constant.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let Some(first) = values.first() else {
         return (0.0, 1.0);
-    }
+    };
     let n = values.len() as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-    let scale = variance.sqrt() as f32;
-    (mean as f32, if scale > 0.0 && scale.is_finite() { scale } else { 1.0 })
+    // Sums of differences round less than those of large numbers, and not at all where all are equal.
+    let mean = first + values.iter().map(|v| v - first).sum::<f64>() / n;
+    let variance = values.iter().map(|&v| (v - mean).powi(2)).sum::<f64>() / n;
+    let scale = variance.sqrt();
+    (mean, if scale > 0.0 { scale } else { 1.0 })
 }
 
 /// Distinct texts, the most frequent first, of equals the one that comes first in the alphabet.

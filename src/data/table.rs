@@ -99,7 +99,8 @@ impl Table {
         let header = names.is_none();
         if !records.advance()? {
             let expected = if header { "a header with the columns' names" } else { "rows" };
-            return Err(records.wrong(format!("expected {expected}, found nothing")));
+            let problem = format!("expected {expected}, found nothing");
+            return Err(Error::Parse { origin: origin.to_owned(), line: None, problem });
         }
         let first = records.record.fields();
         let columns = names.unwrap_or_else(|| first.map(str::to_owned).collect());
@@ -171,8 +172,11 @@ impl Table {
     /// Takes some rows, in the given order.
     ///
     /// # Errors
-    /// If a row is not there.
+    /// If a row is not there, or none is taken.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::Data("expected rows to select, found none".to_owned()));
+        }
         if let Some(row) = rows.iter().find(|row| **row >= self.rows()) {
             return Err(Error::shape("row", format!("below {}", self.rows()), row));
         }

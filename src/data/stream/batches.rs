@@ -72,10 +72,7 @@ impl BatchReader {
         }
         self.batches = None;
         let panic = self.thread.take()?.join().err()?;
-        let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.into()));
-        let place = "the reader of a stream".to_owned();
-        Some(Err(Error::Panic { place, message: message.unwrap_or_else(|| "no message".into()) }))
+        Some(Err(Error::panic("the reader of a stream", panic)))
     }
 
     /// Gives a batch's memory back.

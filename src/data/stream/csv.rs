@@ -36,8 +36,7 @@ pub(super) fn open(files: &[PathBuf], options: &CsvOptions) -> Result<(CsvFormat
         let mut file = CsvRows::open(path, options)?;
         let known = layout.get_or_insert_with(|| file.layout.clone());
         if *known != file.layout {
-            let problem = "other columns than in the first file of the stream";
-            return Err(file.records.wrong(problem));
+            return Err(file.layout.other_than(known, path, "in the first file of the stream"));
         }
         let mut count = 0;
         while file.current {
@@ -113,7 +112,8 @@ impl CsvFormat {
     pub fn read(&self, path: &Path) -> Result<Box<dyn ReadRows>> {
         let rows = CsvRows::open(path, &self.options)?;
         if rows.layout != self.layout {
-            return Err(rows.records.wrong("other columns than when the stream was opened"));
+            let when = "when the stream was opened";
+            return Err(rows.layout.other_than(&self.layout, path, when));
         }
         Ok(Box::new(Labelled { rows, labels: self.labels.clone() }))
     }

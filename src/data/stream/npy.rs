@@ -59,7 +59,13 @@ fn facts(files: &[PathBuf], format: &NpyFormat) -> Result<Facts> {
         let expected = *first.get_or_insert(found);
         if expected != found {
             let what = format!("{}: columns and targets, as in the first file", path.display());
-            let told = |(columns, shape)| format!("{columns} and {shape:?}");
+            let told = |(columns, shape)| match shape {
+                TargetShape::Classes(_) => {
+                    format!("{columns} and whole numbers, which are classes")
+                }
+                TargetShape::Values(1) => format!("{columns} and a value"),
+                TargetShape::Values(values) => format!("{columns} and {values} values"),
+            };
             return Err(Error::shape(what, told(expected), told(found)));
         }
         rows.push(file.features.rows);

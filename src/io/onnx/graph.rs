@@ -127,12 +127,12 @@ impl Builder {
     }
 
     /// Arithmetic on every column in f64, as scalers do it.
-    pub fn in_doubles(&mut self, steps: &[(&str, Vec<f64>)]) {
+    pub fn in_doubles(&mut self, steps: &[(&str, Vec<f64>)]) -> String {
         self.unary("Cast", vec![integer("to", F64.into())]);
         for (op, values) in steps {
             self.with_doubles(op, values);
         }
-        self.unary("Cast", vec![integer("to", F32.into())]);
+        self.unary("Cast", vec![integer("to", F32.into())])
     }
 
     /// x W^T + b, with W as (out, in).

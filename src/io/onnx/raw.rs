@@ -49,7 +49,7 @@ impl Builder {
             if let Encoding::Number { mean, scale, missing } = &column.encoding {
                 means.push(*mean);
                 scales.push(*scale);
-                fills.push(missing.unwrap_or(f32::NAN));
+                fills.push(missing.map_or(f32::NAN, |missing| missing as f32));
             }
         }
         if fills.iter().any(|fill| !fill.is_nan()) {
@@ -57,8 +57,7 @@ impl Builder {
             let missing = self.unary("IsNaN", vec![]);
             self.node("Where", vec![missing, fills, x], vec![]);
         }
-        self.with_constant("Sub", &means);
-        self.with_constant("Div", &scales)
+        self.in_doubles(&[("Sub", means), ("Div", scales)])
     }
 
     /// A column for each value, of an input of one text a row.
@@ -82,8 +81,7 @@ impl Builder {
     pub fn restore(&mut self, preprocessing: &Preprocessing) {
         let target = preprocessing.target.as_ref().map(|target| &target.encoding);
         if let Some(TargetEncoding::Values { mean, scale }) = target {
-            self.with_constant("Mul", &[*scale]);
-            self.with_constant("Add", &[*mean]);
+            self.in_doubles(&[("Mul", vec![*scale]), ("Add", vec![*mean])]);
         }
         if let Some(scaler) = &preprocessing.target_scaler {
             let Affine { shift, divide, range } = scaler.affine();
