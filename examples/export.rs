@@ -12,7 +12,11 @@ use unisono::{
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "export".into()));
+    let folder = std::env::args().nth(1).unwrap_or_else(|| "export".into());
+    if folder.starts_with('-') {
+        return Err(format!("usage: export [FOLDER], found {folder}").into());
+    }
+    let folder = PathBuf::from(folder);
     std::fs::create_dir_all(&folder)?;
     let (train, test) = datasets::iris().split_stratified(0.2, 42)?;
     let scaler = StandardScaler::fit(&train)?;

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use npyz::WriterBuilder;
@@ -21,6 +22,11 @@ use unisono::{
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "usage:
+  larger_than_memory FOLDER [--gb 0.067]  (makes files in FOLDER and trains on them)
+  larger_than_memory FILE|FOLDER --target COLUMN [--validation FILE|FOLDER] [--save MODEL]
+and with both [--hidden 512,512] [--window ROWS] [--epochs 1] [--threads N] [--in-memory]";
 
 const FEATURES: usize = 256;
 const CLASSES: usize = 10;
@@ -42,7 +48,17 @@ struct Options {
     in_memory: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let options = parse(std::env::args().skip(1))?;
     let (mut stream, validation) = streams(&options)?;
     if let Some(rows) = options.window {
@@ -230,11 +246,11 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             }
             "--in-memory" => options.in_memory = true,
             path if !path.starts_with('-') => options.path = path.into(),
-            other => return Err(format!("unknown flag {other}; see the top of the source").into()),
+            other => return Err(format!("{other}: unknown\n{USAGE}").into()),
         }
     }
     if options.path.as_os_str().is_empty() {
-        return Err("name a folder for the files".into());
+        return Err(format!("name a folder for the files\n{USAGE}").into());
     }
     if options.validation.is_some() && options.target.is_none() {
         return Err(

@@ -20,12 +20,12 @@ const USAGE: &str = "usage:
             [--without COLUMN,COLUMN] [--categories COLUMN,COLUMN] [--missing error|mean|NUMBER]
             [--layers 64,64] [--epochs 200]
             [--patience 20] [--validation 0.2] [--test 0.2] [--lr 0.002] [--batch 32] [--threads N] [--seed 0]
-            [--delimiter ,] [--columns NAME,NAME]
+            [--classes NAME,NAME] [--delimiter ,] [--columns NAME,NAME]
   train_csv predict MODEL FILE.csv [--delimiter ,] [--columns NAME,NAME]
 A file whose first line is a row needs --columns: a name for each column, in order.";
 
 /// The flags of `train`.
-const TRAINING: [&str; 17] = [
+const TRAINING: [&str; 18] = [
     "--target",
     "--task",
     "--save",
@@ -41,6 +41,7 @@ const TRAINING: [&str; 17] = [
     "--batch",
     "--threads",
     "--seed",
+    "--classes",
     "--delimiter",
     "--columns",
 ];
@@ -51,6 +52,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match &words[..] {
+        words if words.iter().any(|word| ["-h", "--help"].contains(word)) => {
+            println!("{USAGE}");
+            Ok(())
+        }
         ["train", file, flags @ ..] => train(file, flags),
         ["predict", model, file, flags @ ..] => predict(model, file, flags),
         _ => Err(USAGE.into()),
@@ -121,18 +126,18 @@ fn preprocessor(flags: &Flags) -> Result<Preprocessor, Failure> {
     };
     let columns = |flag| flags.text(flag).map_or(vec![], |names| names.split(',').collect());
     let preprocessor = Preprocessor::new().target(target).task(task).missing(missing);
-    Ok(preprocessor.without(columns("--without")).categories(columns("--categories")))
+    let preprocessor =
+        preprocessor.without(columns("--without")).categories(columns("--categories"));
+    Ok(match flags.text("--classes") {
+        Some(names) => preprocessor.class_names(names.split(',')),
+        None => preprocessor,
+    })
 }
 
 fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
     let flags = Flags::new(words, &TRAINING)?;
     let seed = flags.number("--seed", 0)?;
-    if let Some(folder) = flags.text("--save").and_then(|path| Path::new(path).parent())
-        && !folder.as_os_str().is_empty()
-        && !folder.is_dir()
-    {
-        return Err(format!("--save: there is no folder {}", folder.display()).into());
-    }
+    flags.text("--save").map_or(Ok(()), can_be_saved)?;
     let table = flags.table(file)?;
     let preprocessor = decided(preprocessor(&flags)?, &table)?;
     let (rest, test) = table.split(flags.number("--test", 0.2)?, seed)?;
@@ -173,6 +178,19 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         println!("saved to {path}");
     }
     Ok(())
+}
+
+/// Whether a model can be written there, before it is trained.
+fn can_be_saved(path: &str) -> Result<(), Failure> {
+    if Path::new(path).is_dir() {
+        return Err(format!("--save: {path} is a folder, expected a file").into());
+    }
+    match Path::new(path).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(format!("--save: there is no folder {}", folder.display()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Decides by all rows what the target is, and which classes there are: a rare one may be held out alone.
@@ -217,10 +235,8 @@ fn report(model: &Sequential, table: &Table) -> Result<(), Failure> {
     let preprocessing = model.preprocessing().ok_or("the model has no preprocessing")?;
     let data = preprocessing.dataset(table)?;
     println!("\non the {} rows to test on:", table.rows());
-    if let (Some(names), Some(labels)) = (data.class_names(), data.labels()) {
-        let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
-        let predicted = model.predict_classes(data.x())?;
-        let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(names)?;
+    if data.labels().is_some() {
+        let matrix = ConfusionMatrix::of(model, &data)?;
         println!("{matrix}\n{}", matrix.report());
     } else if let Some(values) = data.values() {
         let actual = preprocessing.restore(values.to_owned())?;

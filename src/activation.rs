@@ -114,6 +114,15 @@ impl FromStr for Activation {
 }
 
 impl Activation {
+    /// Its name, and a parameter that the name alone does not stand for.
+    pub(crate) fn described(&self) -> String {
+        match *self {
+            Self::LeakyRelu { slope } if !ALL.contains(self) => format!("{self}, slope {slope}"),
+            Self::Elu { alpha } if !ALL.contains(self) => format!("{self}, alpha {alpha}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// Checks the parameters. Negative ones are refused: the output would no longer tell on which
     /// side of zero the input was.
     pub(crate) fn check(&self) -> Result<()> {

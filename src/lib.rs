@@ -225,6 +225,7 @@ mod aligned;
 #[doc(hidden)]
 pub mod bench_support;
 mod data;
+mod decimals;
 mod error;
 pub mod guide;
 mod io;
@@ -240,6 +241,11 @@ mod simd;
 mod train;
 
 pub use activation::Activation;
+/// The version whose arrays are features, weights and predictions.
+pub use ndarray;
+/// The version whose `Mutex` a shared observer lies in.
+pub use parking_lot;
+
 #[cfg(feature = "parquet")]
 pub use data::ParquetOptions;
 pub use data::{

@@ -53,13 +53,93 @@ fn models_that_cannot_be_built() {
 }
 
 #[test]
+fn losses_that_take_logits_are_not_given_what_a_sigmoid_made_of_them() {
+    let (cross, binary): (Loss, Loss) =
+        (CrossEntropy::default().into(), BinaryCrossEntropy::default().into());
+    let (three, two) = (classes(30, 4, 3, 1), yes_or_no(30, 4, 3, 1));
+    let end = |last, dropped: bool| {
+        let builder = Sequential::builder(4).dense(3, last);
+        if dropped { builder.dropout(0.2) } else { builder }.build(1).unwrap()
+    };
+    use Activation::{Identity, Sigmoid, Softmax, Tanh};
+    for (loss, last, dropped, fine) in [
+        (&cross, Softmax, false, true),
+        (&cross, Identity, true, true),
+        (&cross, Tanh, false, true),
+        (&cross, Softmax, true, false),
+        (&cross, Sigmoid, false, false),
+        (&binary, Sigmoid, false, true),
+        (&binary, Sigmoid, true, false),
+        (&binary, Softmax, false, false),
+    ] {
+        let model = end(last, dropped);
+        let data = if *loss == cross { &three } else { &two };
+        let scored = model.evaluate_with(data, loss);
+        if fine {
+            scored.unwrap();
+            continue;
+        }
+        let layer = format!("layer 1 ({last}): {loss} expects logits, or ");
+        assert_error(scored, &[&layer, "as the last layer"]);
+        let config = TrainConfig::new(loss.clone(), Adam::default());
+        assert_error(train_parallel(&mut model.clone(), data, &config), &[&layer]);
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_into_memory_is_refused() {
+    let data = classes(40_000, 2, 2, 1);
+    // 200 GB of values, and as many of gradients.
+    let builder = Sequential::builder(2).dense(1_250_000, Activation::Relu);
+    let mut model = builder.dense(2, Activation::Softmax).build(1).unwrap();
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).batch_size(40_000);
+    let trained = train_parallel(&mut model, &data, &config);
+    assert_error(trained, &["`batch_size`", "fit into memory, found 40000", "take fewer"]);
+}
+
+#[test]
+fn one_output_is_a_class_by_what_it_has_been_through() {
+    let one = |last, dropped: bool| {
+        let builder = Sequential::builder(1).dense(1, last);
+        let builder = if dropped { builder.dropout(0.2) } else { builder };
+        let mut model = builder.build(1).unwrap();
+        model.set_weight("0.weight", array![[1.0]].into_dyn().view()).unwrap();
+        model.predict_classes(&array![[-1.0], [1.0]]).unwrap()
+    };
+    for dropped in [false, true] {
+        assert_eq!(one(Activation::Sigmoid, dropped), [0, 1]);
+        assert_eq!(one(Activation::Identity, dropped), [0, 1]);
+        assert_eq!(one(Activation::Softmax, dropped), [0, 0], "the only class");
+    }
+}
+
+#[test]
+fn a_model_of_dropout_alone_is_no_panic() {
+    let model = Sequential::builder(3).dropout(0.5).build(1).unwrap();
+    model.evaluate(&classes(9, 3, 3, 1)).unwrap();
+}
+
+#[test]
+fn a_wrong_validation_set_is_said_to_be_it() {
+    let data = classes(30, 4, 3, 1);
+    for (validation, expected) in
+        [(classes(9, 5, 3, 1), "expected 4, found 5"), (classes(9, 4, 4, 1), "expected 4 or more")]
+    {
+        let config =
+            TrainConfig::new(CrossEntropy::default(), Adam::default()).validation(validation);
+        let error = train_parallel(&mut model(), &data, &config);
+        assert_error(error, &["the validation set: ", expected]);
+    }
+}
+
+#[test]
 fn configurations_that_make_no_sense() {
     let config = || TrainConfig::new(CrossEntropy::default(), Adam::default());
     let stopping = |stopping| config().validation(classes(9, 4, 3, 1)).early_stopping(stopping);
     let plateau =
         Schedule::ReduceOnPlateau { factor: 2.0, patience: 1, min_lr: 0.0, threshold: 0.0 };
     let cosine = Schedule::CosineWarmup { warmup_steps: 9, total_steps: 9, min_lr: 0.0 };
-    let table: [(TrainConfig, &[&str]); 21] = [
+    let table: [(TrainConfig, &[&str]); 22] = [
         (config().epochs(0), &["`epochs`", "at least 1, found 0"]),
         (config().batch_size(0), &["`batch_size`", "at least 1, found 0"]),
         (config().shards(0), &["`shards`", "at least 1, found 0"]),
@@ -67,6 +147,7 @@ fn configurations_that_make_no_sense() {
         (config().exact_threads(0), &["`threads`", "at least 1, found 0"]),
         (config().exact_threads(usize::MAX), &["`threads`", "at most"]),
         (config().loss_threshold(f64::NAN), &["`loss_threshold`", "NaN"]),
+        (config().loss_threshold(f64::INFINITY), &["`loss_threshold`", "found inf"]),
         (config().early_stopping(EarlyStopping::new(1)), &["`early_stopping`", "validation"]),
         (stopping(EarlyStopping::new(0)), &["`patience`", "found 0"]),
         (stopping(EarlyStopping::new(1).min_delta(-1.0)), &["`min_delta`", "-1"]),

@@ -206,6 +206,24 @@ fn an_observers_panic_or_error_ends_training_after_its_step() {
 }
 
 #[test]
+fn an_observers_panic_as_a_run_begins_is_an_error() {
+    struct Asked;
+    impl Observer for Asked {
+        fn epoch(&mut self, _: &EpochReport, _: usize) -> Result<Flow> {
+            Ok(Flow::Continue)
+        }
+
+        fn wants_steps(&self) -> bool {
+            panic!("asked for steps")
+        }
+    }
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).observer(Asked);
+    let mut model = Sequential::builder(4).dense(3, Activation::Softmax).build(1).unwrap();
+    let error = train_parallel(&mut model, &classes(30, 4, 3, 1), &config).unwrap_err();
+    assert!(error.to_string().contains("panicked: asked for steps"), "{error}");
+}
+
+#[test]
 fn an_epoch_goes_on_behind_the_last_step_at_which_an_observer_failed() {
     struct Once(usize);
     impl Observer for Once {

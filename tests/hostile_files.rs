@@ -263,7 +263,7 @@ fn no_checkpoint_makes_a_run_that_panics() {
             resumed += 1;
         }
     }
-    assert!((50..1950).contains(&resumed), "{resumed} of 2,000 were resumed");
+    assert!((30..1950).contains(&resumed), "{resumed} of 2,000 were resumed");
 }
 
 #[test]

@@ -136,6 +136,23 @@ fn arriving_data_train_as_epochs_do() {
     }
 }
 
+/// A model that was published before its first set knows neither loss nor names then.
+#[test]
+fn readers_know_what_a_model_was_trained_with() {
+    let data = data().with_class_names(["a", "b", "c"]).unwrap();
+    let mut model = model();
+    let config = config();
+    let mut online = OnlineTrainer::new(&mut model, &config).unwrap();
+    let live = online.live(1);
+    assert!(live.snapshot().class_names().is_none());
+    online.partial_fit(&data).unwrap();
+    online.partial_fit(&data).unwrap();
+    let snapshot = live.snapshot();
+    assert_eq!(snapshot.class_names().unwrap(), ["a", "b", "c"]);
+    assert_eq!(snapshot.evaluate(&data).unwrap(), online.model().evaluate(&data).unwrap());
+    assert!(snapshot.trained_with().is_some());
+}
+
 #[test]
 fn arriving_data_that_do_not_fit_change_nothing() {
     let mut model = model();

@@ -6,8 +6,9 @@ mod common;
 use common::{make_steps, values, weights};
 use ndarray::{Array2, array};
 use unisono::{
-    Activation, Checkpoint, Clip, Dataset, Error, Init, MeanAbsoluteError, MeanSquaredError,
-    Schedule, Sequential, Sgd, TrainConfig, Trainer, train_parallel,
+    Activation, Adagrad, Adam, Checkpoint, Clip, Dataset, Error, Init, MeanAbsoluteError,
+    MeanSquaredError, Optimizer, RmsProp, Schedule, Sequential, Sgd, TrainConfig, Trainer,
+    train_parallel,
 };
 
 fn assert_finite(model: &Sequential) {
@@ -142,6 +143,26 @@ fn a_weight_that_overflowed_is_not_published() {
     trainer.step().unwrap();
     assert!(trainer.model().fingerprint() != before);
     assert_eq!(live.snapshot().fingerprint(), before, "readers keep what they had");
+    let later = trainer.live(1);
+    assert_eq!(later.snapshot().fingerprint(), before, "also where another comes");
+}
+
+/// The loss is 1e38 and the gradient 2e21; their squares are beyond an f32.
+#[test]
+fn a_square_that_overflows_ends_training_and_is_not_in_a_checkpoint() {
+    let data = Dataset::regression(array![[100.0]], array![[1e19]]).unwrap();
+    let optimizers: [Optimizer; 3] =
+        [Adam::default().into(), RmsProp::new(0.01).into(), Adagrad::new(0.01).into()];
+    for optimizer in optimizers {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = Sequential::builder(1).dense(1, Activation::Identity).build(1).unwrap();
+        let config = TrainConfig::new(MeanSquaredError, optimizer)
+            .checkpoint(Checkpoint::new(folder.path()).every_steps(1));
+        let error = train_parallel(&mut model, &data, &config).unwrap_err();
+        let expected = Error::NonFinite { what: "the optimizer's state", epoch: 1, step: 1 };
+        assert_eq!(error.to_string(), expected.to_string());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]

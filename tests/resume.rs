@@ -233,6 +233,35 @@ fn other_names_are_refused_and_none_are_not() {
 }
 
 #[test]
+fn another_validation_set_is_refused_where_the_run_goes_by_it() {
+    let (data, others) = data().split(0.3, 1).unwrap();
+    let (fewer, _) = others.split(0.5, 1).unwrap();
+    let plateau =
+        Schedule::ReduceOnPlateau { factor: 0.5, patience: 1, min_lr: 0.0, threshold: 0.0 };
+    let plain = || config(Adam::default());
+    let with = |config: TrainConfig, data: &Dataset| config.validation(data.clone());
+    let stopping = || plain().early_stopping(EarlyStopping::new(5));
+    for (first, then, refused) in [
+        (with(stopping(), &others), with(stopping(), &fewer), true),
+        (with(stopping(), &others), with(stopping(), &others), false),
+        (with(plain().schedule(plateau), &others), plain().schedule(plateau), true),
+        (plain().schedule(plateau), with(plain().schedule(plateau), &others), true),
+        (with(plain(), &others), plain(), false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let train = |config: &TrainConfig, epochs| {
+            let checkpoint = Checkpoint::new(folder.path()).resume(true);
+            let config = config.clone().epochs(epochs).checkpoint(checkpoint);
+            train_parallel(&mut model(), &data, &config)
+        };
+        train(&first, 1).unwrap();
+        let told = train(&then, 2).map_err(|error| error.to_string());
+        assert_eq!(told.is_err(), refused, "{told:?}");
+        assert!(told.is_ok() || told.unwrap_err().contains("`validation` expected "));
+    }
+}
+
+#[test]
 fn a_run_that_is_refused_does_not_change_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path()).resume(true);

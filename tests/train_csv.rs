@@ -143,6 +143,31 @@ fn train_csv_predicts_csv_whatever_the_classes_are_called() {
 }
 
 #[test]
+fn train_csv_takes_classes_that_look_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let rows = (0..60).map(|n| format!("{n},{}\n", if n < 30 { "None" } else { "Mild" }));
+    std::fs::write(path("rows.csv"), "n,harm\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let (rows, model) = (path("rows.csv"), path("model"));
+    let start = ["train", &rows, "--target", "harm", "--save", &model, "--lr", "0.02"];
+    assert!(!run(&start).status.success());
+    let output = run(&[&start[..], &["--classes", "None,Mild"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(path("new.csv"), "n\n2\n55\n").unwrap();
+    let output = run(&["predict", &model, &path("new.csv")]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "harm\nNone\nMild\n");
+}
+
+#[test]
+fn train_csv_tells_how_it_is_used() {
+    for arguments in [&["--help"][..], &["train", "--help"], &["predict", "a", "-h"]] {
+        let output = run(arguments);
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("usage:"));
+    }
+}
+
+#[test]
 fn train_csv_takes_files_without_a_header() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -179,6 +204,10 @@ fn train_csv_says_what_is_wrong() {
         (
             vec!["train", &file, "--target", "y", "--save", "/no/folder/m"],
             "--save: there is no folder",
+        ),
+        (
+            vec!["train", &file, "--target", "y", "--save", folder.path().to_str().unwrap()],
+            "is a folder, expected a file",
         ),
         (vec!["predict", &file, &file], "not a safetensors file"),
     ] {

@@ -1,6 +1,7 @@
 //! Checkpoints: everything that a run needs to go on as if it had never stopped.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes into this folder, which is made if need be, after every epoch; the last 3 are kept.
+    /// Writes into this folder, which is made if need be, after every epoch; the last 3 are kept. One run at a time may
+    /// use it.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), every_steps: None, every: None, keep: 3, resume: false }
     }
@@ -80,7 +82,9 @@ impl Checkpoint {
     }
 
     /// Whether to go on from the newest checkpoint in the folder, if there is one. Model, data and
-    /// configuration have to be those of the run; threads and epochs may differ.
+    /// configuration have to be those of the run; threads and epochs may differ. That is checked of the configuration,
+    /// of the model's layers and the data's rows, columns and names, not of values: whatever the model's parameters
+    /// are, the checkpoint's take their place.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
@@ -158,7 +162,12 @@ impl Checkpoint {
         // A newer one was passed over when this run began, for it is damaged: it counts for nothing.
         let files = self.files()?.into_iter().filter(|(at, old)| *at <= steps && *old != path);
         for (_, old) in files.skip(self.keep - 1) {
-            fs::remove_file(&old).map_err(files::failed(&old))?;
+            match fs::remove_file(&old) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(files::failed(&old)(error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -250,6 +259,9 @@ pub(crate) struct RunState {
     /// What decides the order of a stream's rows.
     #[serde(default)]
     pub order: Option<String>,
+    /// Rows and features of the validation set, none of each without one.
+    #[serde(default)]
+    pub validation: Option<[usize; 2]>,
     /// Names of the features' columns and of the classes, for comparison.
     #[serde(default)]
     pub names: [Option<Vec<String>>; 2],
@@ -280,7 +292,12 @@ impl RunState {
     }
 
     /// Checks that the run is to go on as it began.
-    pub fn check(&self, config: &serde_json::Value, data: DataSource) -> Result<()> {
+    pub fn check(
+        &self,
+        config: &serde_json::Value,
+        data: DataSource,
+        validation: [usize; 2],
+    ) -> Result<()> {
         if self.order != data.order_key() {
             let name = |order: &Option<String>| order.clone().unwrap_or("rows in memory".into());
             let (saved, now) = (name(&self.order), name(&data.order_key()));
@@ -299,6 +316,20 @@ impl RunState {
         }
         let names = self.names.each_ref().map(Option::as_deref);
         check_alike(names, data.names(), "the data")?;
+        let by_validation = [&config["early_stopping"], &config["schedule"]["reduce_on_plateau"]]
+            .iter()
+            .any(|it| !it.is_null());
+        if let (true, Some(saved)) = (by_validation, self.validation)
+            && saved != validation
+        {
+            let told = |[rows, features]: [usize; 2]| match rows {
+                0 => "none".to_owned(),
+                _ => format!("{rows} rows x {features}"),
+            };
+            let (saved, now) = (told(saved), told(validation));
+            let problem = format!("expected {saved}, as in the checkpoint, found {now}");
+            return Err(Error::config("validation", problem));
+        }
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {

@@ -20,6 +20,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 /// place holds the old file or the new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder(path);
+    // Of a missing one `tempfile` would name a file that nobody knows of.
+    fs::metadata(&folder).map_err(failed(path))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut builder = tempfile::Builder::new();
     let prefix = format!(".{}.", name.unwrap_or_default());
@@ -66,6 +68,8 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_error_that_names_the_file() {
         let error = write_whole(Path::new("/no/such/folder/model"), b"").unwrap_err();
-        assert!(error.to_string().starts_with("/no/such/folder/model: "), "{error}");
+        let error = error.to_string();
+        assert!(error.starts_with("/no/such/folder/model: No such file"), "{error}");
+        assert!(!error.contains(UNFINISHED), "{error}");
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn remember(model: &mut Sequential, memory: Memory) -> Result<()> {
     }
     if let Some(trained) = memory.trained {
         trained.check(model)?;
-        model.trained = Some(Box::new(trained));
+        model.trained = Some(Arc::new(trained));
     }
     Ok(())
 }

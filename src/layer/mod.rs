@@ -207,7 +207,7 @@ impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match &self.kind {
             Kind::Dense(_) => format!("dense {} -> {}", self.inputs, self.outputs),
-            Kind::Activation(activation) => activation.to_string(),
+            Kind::Activation(activation) => activation.described(),
             Kind::Dropout(dropout) => format!("dropout {}", dropout.rate),
             Kind::LayerNorm(norm) => norm.to_string(),
             Kind::Custom(layer) => layer.name(),

@@ -74,10 +74,10 @@ fn check_cross_entropy(loss: &CrossEntropy, targets: TargetShape, outputs: usize
     check_weights("class_weights", loss.class_weights.as_deref(), &[outputs])?;
     match targets {
         TargetShape::Values(columns) => check_columns(columns, outputs),
-        TargetShape::Classes(classes) if classes <= outputs => Ok(()),
+        TargetShape::Classes(classes) if classes.max(2) <= outputs => Ok(()),
         TargetShape::Classes(classes) => Err(Error::shape(
             "outputs of the model for cross-entropy",
-            format!("{classes} or more, one for each class"),
+            format!("{} or more, one for each class", classes.max(2)),
             outputs,
         )),
     }

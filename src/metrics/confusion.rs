@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{in_range, same_rows};
-use crate::{Error, Result};
+use crate::{Dataset, Error, Result, Sequential};
 
 /// Counts rows by actual and predicted class. It prints as a table, actual classes down, predicted
 /// ones across.
@@ -60,6 +60,37 @@ impl ConfusionMatrix {
             counts[a * classes + p] += 1;
         }
         Ok(Self { counts, names: (0..classes).map(|class| class.to_string()).collect() })
+    }
+
+    /// Counts a model's predictions on a data set of classes, which lends its classes' names.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the targets are values or there are no rows, and as
+    /// [`Sequential::predict_classes`].
+    ///
+    /// # Examples
+    /// ```
+    /// use unisono::metrics::ConfusionMatrix;
+    /// use unisono::{Activation, Sequential, datasets};
+    ///
+    /// let model = Sequential::builder(4).dense(3, Activation::Softmax).build(1)?;
+    /// let matrix = ConfusionMatrix::of(&model, &datasets::iris())?;
+    /// assert!(matrix.to_string().contains("virginica"));
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn of(model: &Sequential, data: &Dataset) -> Result<Self> {
+        let (Some(labels), Some(classes)) = (data.labels(), data.classes()) else {
+            let problem = "expected targets of classes, found values";
+            return Err(Error::Data(problem.to_owned()));
+        };
+        let predicted = model.predict_classes(data.x())?;
+        let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
+        let classes = classes.max(model.outputs());
+        let matrix = Self::new(&predicted, &actual, classes)?;
+        match data.class_names().filter(|names| names.len() == classes) {
+            Some(names) => matrix.with_names(names),
+            None => Ok(matrix),
+        }
     }
 
     /// Gives the classes names to print.

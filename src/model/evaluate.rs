@@ -5,10 +5,11 @@ use std::fmt;
 use super::Sequential;
 use super::chunks::{CHUNK, Workers, each_chunk, worth};
 use super::predict::Forward;
-use crate::Result;
 use crate::data::{DataSource, Dataset, TargetShape};
+use crate::decimals::decimals;
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 use crate::train::cores;
+use crate::{Activation, Error, Result};
 
 /// How well a model does on a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,9 +23,22 @@ pub struct Score {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "loss {:.4}", self.loss)?;
+        write!(f, "loss {}", decimals(self.loss, 4))?;
         self.accuracy.map_or(Ok(()), |accuracy| write!(f, "  accuracy {accuracy:.3}"))
     }
+}
+
+/// Bytes of a stream's rows that are evaluated at once.
+const BYTES_AT_ONCE: usize = 64 << 20;
+
+/// Rows of a stream that are evaluated at once: whole chunks, some for each core where that does not take much memory.
+fn rows_at_once(data: DataSource, cores: usize) -> usize {
+    let targets = match data.target_shape() {
+        TargetShape::Classes(_) => 1,
+        TargetShape::Values(columns) => columns,
+    };
+    let chunk = CHUNK * (data.features() + targets) * size_of::<f32>();
+    CHUNK * (BYTES_AT_ONCE / chunk).clamp(1, 4 * cores)
 }
 
 /// What is added up over the rows.
@@ -79,7 +93,7 @@ impl Sequential {
         match data {
             DataSource::Memory(data) => self.add_up(data, loss, &mut sums)?,
             DataSource::Stream(stream) => {
-                for batch in stream.batches(4 * cores() * CHUNK)? {
+                for batch in stream.batches(rows_at_once(data, cores()))? {
                     let batch = batch?;
                     if let Some(values) = batch.values() {
                         loss.check_values(values)?;
@@ -147,16 +161,48 @@ impl Sequential {
         loss.check(data.target_shape(), self.outputs())?;
         match data {
             DataSource::Memory(data) => {
-                data.values().map_or(Ok(()), |values| loss.check_values(values))
+                data.values().map_or(Ok(()), |values| loss.check_values(values))?;
             }
-            DataSource::Stream(_) => Ok(()),
+            DataSource::Stream(_) => {}
         }
+        self.check_ending(loss)
+    }
+
+    /// Checks that a loss that takes logits is not given what another sigmoid or softmax made of them, which would train,
+    /// and badly.
+    fn check_ending(&self, loss: &Loss) -> Result<()> {
+        let (index, ending) = self.ending();
+        let fused = loss.fuses(ending) && index + 1 == self.layers.len();
+        let fits = !matches!(ending, Activation::Sigmoid | Activation::Softmax);
+        if fits || fused || !loss.classifies() {
+            return Ok(());
+        }
+        let own = match loss {
+            Loss::CrossEntropy(_) => Activation::Softmax,
+            _ => Activation::Sigmoid,
+        };
+        let problem = format!("{loss} expects logits, or {own} as the last layer");
+        Err(Error::Layer { index, layer: ending.to_string(), problem })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
+
+    #[test]
+    fn wide_rows_are_evaluated_in_smaller_batches() {
+        let rows = |columns: usize, cores| {
+            let x = Array2::zeros((2, columns));
+            let data = Dataset::regression(x, Array2::zeros((2, 1))).unwrap();
+            rows_at_once((&data).into(), cores)
+        };
+        assert_eq!([rows(10, 2), rows(10, 64)], [8 * CHUNK, 256 * CHUNK]);
+        assert_eq!([rows(10_000, 2), rows(10_000, 64)], [8 * CHUNK, 8 * CHUNK]);
+        assert_eq!([rows(40_000, 64), rows(200_000, 64)], [2 * CHUNK, CHUNK]);
+    }
 
     #[test]
     fn a_loss_that_is_no_number_has_the_same_bits_everywhere() {

@@ -9,7 +9,9 @@ mod raw;
 mod summary;
 mod weights;
 
+use std::fmt;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 pub use builder::SequentialBuilder;
 pub use evaluate::Score;
@@ -35,12 +37,12 @@ use crate::train::TrainConfig;
 /// assert_eq!(model.param_count(), 4 * 16 + 16 + 16 * 3 + 3);
 /// # Ok::<(), unisono::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sequential {
     pub(crate) layers: Vec<Placed>,
     pub(crate) params: Aligned,
     /// What it was last trained with.
-    pub(crate) trained: Option<Box<Trained>>,
+    pub(crate) trained: Option<Arc<Trained>>,
     /// How rows of a table become its inputs.
     pub(crate) preprocessing: Option<Box<Preprocessing>>,
 }
@@ -100,6 +102,28 @@ impl Sequential {
         }
     }
 
+    /// Takes over what training changes: parameters, and what it was trained with.
+    pub(crate) fn clone_trained_from(&mut self, other: &Self) {
+        self.params.clone_from(&other.params);
+        self.trained.clone_from(&other.trained);
+    }
+
+    /// Whether every parameter is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        all_finite(&self.params)
+    }
+
+    /// What predictions have been through last: the last layer that is no dropout, and the activation that it is, or the
+    /// identity.
+    pub(crate) fn ending(&self) -> (usize, Activation) {
+        let stays = |layer: &Placed| !matches!(layer.kind, Kind::Dropout(_));
+        let index = self.layers.iter().rposition(stays).unwrap_or(0);
+        match &self.layers[index].kind {
+            Kind::Activation(activation) => (index, *activation),
+            _ => (index, Activation::Identity),
+        }
+    }
+
     /// Returns a hash of the architecture and of every parameter's bits: equal fingerprints mean
     /// equal models. It depends on values alone, not on how they lie in memory.
     ///
@@ -118,6 +142,22 @@ impl Sequential {
     }
 }
 
+/// Whether every value is finite. Without an early end the compiler makes vectors of it.
+#[expect(clippy::eq_op, reason = "nothing is left of a finite value, and NaN of any other one")]
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(0, |left, value| left | (value - value).to_bits()) == 0
+}
+
+impl fmt::Debug for Sequential {
+    /// Its layers, without the values of its parameters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers: Vec<String> = self.layers.iter().map(ToString::to_string).collect();
+        let mut shown = f.debug_struct("Sequential");
+        shown.field("inputs", &self.inputs()).field("layers", &layers);
+        shown.field("params", &self.param_count()).finish_non_exhaustive()
+    }
+}
+
 struct Fnv(u64);
 
 impl Hasher for Fnv {
@@ -129,5 +169,36 @@ impl Hasher for Fnv {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_predicts_otherwise_has_another_fingerprint() {
+        let prints: Vec<u64> = [
+            Activation::LeakyRelu { slope: 0.01 },
+            Activation::LeakyRelu { slope: 0.3 },
+            Activation::Elu { alpha: 1.0 },
+            Activation::Elu { alpha: 1.7 },
+            Activation::Relu,
+        ]
+        .iter()
+        .map(|&activation| {
+            Sequential::builder(2).dense(3, activation).build(1).unwrap().fingerprint()
+        })
+        .collect();
+        for (i, print) in prints.iter().enumerate() {
+            assert!(!prints[..i].contains(print), "{i}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_layers_and_no_parameters() {
+        let model = Sequential::builder(64).dense(32, Activation::Relu).build(1).unwrap();
+        let shown = format!("{model:?}");
+        assert!(shown.contains("dense 64 -> 32") && shown.len() < 200, "{shown}");
     }
 }

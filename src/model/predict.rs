@@ -9,7 +9,7 @@ use super::chunks::{Workers, each_chunk, height, worth};
 use crate::layer::{Kind, Placed};
 use crate::simd::product::Begin;
 use crate::train::{Block, Pass, Plan};
-use crate::{Error, Result};
+use crate::{Activation, Error, Result};
 
 impl Sequential {
     /// Computes the model's outputs, on all cores.
@@ -26,11 +26,12 @@ impl Sequential {
     /// use unisono::{Activation, Sequential};
     ///
     /// let model = Sequential::builder(2).dense(3, Activation::Softmax).build(7)?;
-    /// let y = model.predict(array![[0.5, 1.0], [2.0, -1.0]].view())?;
+    /// let y = model.predict(&array![[0.5, 1.0], [2.0, -1.0]])?;
     /// assert_eq!(y.dim(), (2, 3));
     /// # Ok::<(), unisono::Error>(())
     /// ```
-    pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+    pub fn predict<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Array2<f32>> {
+        let x = x.into();
         self.predict_on(x, worth(self.flops_per_row() / 3 * x.nrows()))
     }
 
@@ -64,9 +65,11 @@ impl Sequential {
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
-    pub fn predict_classes(&self, x: ArrayView2<f32>) -> Result<Vec<usize>> {
-        let threshold = match self.last_activation() {
-            crate::Activation::Sigmoid => 0.5,
+    pub fn predict_classes<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Vec<usize>> {
+        let threshold = match self.ending().1 {
+            Activation::Sigmoid => 0.5,
+            // Of one class, the only one.
+            Activation::Softmax => 1.0,
             _ => 0.0,
         };
         let class = |row: &[f32]| match row {

@@ -75,9 +75,9 @@ impl Sequential {
     /// assert_eq!(back.predict_raw(raw.x())?, model.predict_raw(raw.x())?);
     /// # Ok::<(), unisono::Error>(())
     /// ```
-    pub fn predict_raw(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+    pub fn predict_raw<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Array2<f32>> {
         let preprocessing = self.needed_preprocessing()?;
-        let x = preprocessing.transform_array(x)?;
+        let x = preprocessing.transform_array(x.into())?;
         preprocessing.restore(self.predict(x.view())?)
     }
 
@@ -85,8 +85,8 @@ impl Sequential {
     ///
     /// # Errors
     /// As [`predict_raw`](Self::predict_raw).
-    pub fn predict_raw_classes(&self, x: ArrayView2<f32>) -> Result<Vec<usize>> {
-        let x = self.needed_preprocessing()?.transform_array(x)?;
+    pub fn predict_raw_classes<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Vec<usize>> {
+        let x = self.needed_preprocessing()?.transform_array(x.into())?;
         self.predict_classes(x.view())
     }
 

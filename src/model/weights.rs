@@ -1,6 +1,6 @@
 //! Weights in and out, as ndarray in PyTorch's shapes.
 
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 
 use super::Sequential;
 use crate::{Error, Result};
@@ -47,8 +47,10 @@ impl Sequential {
         }
         let wrong = values.iter().position(|value| !value.is_finite());
         if let Some((index, value)) = wrong.and_then(|nth| values.indexed_iter().nth(nth)) {
-            let problem =
-                format!("weight {name}: expected finite values, found {value} at {index:?}");
+            let problem = format!(
+                "weight {name}: expected finite values, found {value} at {:?}",
+                index.slice()
+            );
             return Err(Error::Data(problem));
         }
         let placed = &self.layers[layer];

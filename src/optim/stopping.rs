@@ -21,7 +21,7 @@ pub struct EarlyStopping {
     /// By how much a loss has to be lower to count, from 0 up.
     pub min_delta: f64,
     /// Whether the model gets back the parameters of its best epoch, the last one that was an improvement, however
-    /// training ends but by an error.
+    /// training ends but by an error within an epoch.
     pub restore_best: bool,
 }
 

@@ -47,7 +47,7 @@ impl Trainer<'_> {
         self.epoch.stop_clock();
         self.stepper.ended = self.pool.is_some().then(Instant::now);
         let done = done.flatten();
-        let good = done.is_err() && self.check_params().is_ok();
+        let good = done.is_err() && self.model.is_finite();
         if let (true, Some(publisher)) = (good, &mut self.publisher) {
             publisher.publish(self.model);
         }

@@ -199,7 +199,28 @@ impl TrainConfig {
         self.shared_observer(Arc::new(Mutex::new(observer)))
     }
 
-    /// Tells an observer that others share.
+    /// Tells an observer that others share. The mutex is parking_lot's, which [`crate::parking_lot`] has:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use unisono::parking_lot::Mutex;
+    /// use unisono::{Adam, EpochReport, Flow, MeanSquaredError, Observer, Result, TrainConfig};
+    ///
+    /// #[derive(Default)]
+    /// struct Losses(Vec<f64>);
+    ///
+    /// impl Observer for Losses {
+    ///     fn epoch(&mut self, report: &EpochReport, _epochs: usize) -> Result<Flow> {
+    ///         self.0.push(report.loss);
+    ///         Ok(Flow::Continue)
+    ///     }
+    /// }
+    ///
+    /// let losses = Arc::new(Mutex::new(Losses::default()));
+    /// let config = TrainConfig::new(MeanSquaredError, Adam::default()).shared_observer(losses.clone());
+    /// // After training with it:
+    /// println!("{:?}", losses.lock().0);
+    /// ```
     pub fn shared_observer(mut self, observer: Arc<Mutex<dyn Observer>>) -> Self {
         self.observers.push(observer);
         self
@@ -234,8 +255,9 @@ impl TrainConfig {
                 return Err(Error::config("threads", problem));
             }
         }
-        if self.loss_threshold.is_some_and(f64::is_nan) {
-            return Err(Error::config("loss_threshold", "expected a number, found NaN"));
+        if let Some(loss) = self.loss_threshold.filter(|loss| !loss.is_finite()) {
+            let problem = format!("expected a finite number, found {loss}");
+            return Err(Error::config("loss_threshold", problem));
         }
         if self.early_stopping.is_some() && self.validation.is_none() {
             let problem = "needs a validation set: add `.validation(data)`";

@@ -8,7 +8,7 @@ use super::step::StepOutcome;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
 use crate::io::Moment;
-use crate::model::Score;
+use crate::model::{Score, all_finite};
 use crate::optim::Verdict;
 use crate::{Error, Result};
 
@@ -69,7 +69,7 @@ impl Trainer<'_> {
         let interrupted = self.interrupted();
         let ends = whole || asked || interrupted;
         if ends {
-            self.check_params()?;
+            self.check_update()?;
         }
         self.publish_if_due(ends);
         if !ends {
@@ -107,7 +107,7 @@ impl Trainer<'_> {
             return;
         }
         self.epoch.stop_clock();
-        let good = known_good || self.check_params().is_ok();
+        let good = known_good || self.model.is_finite();
         if let (true, Some(publisher)) = (good, &mut self.publisher) {
             publisher.publish(self.model);
         }
@@ -154,15 +154,17 @@ impl Trainer<'_> {
         Ok(report)
     }
 
-    /// An update may overflow where neither loss nor gradient did, which is too much to look for at every step.
-    #[expect(clippy::eq_op, reason = "nothing is left of a finite value, and NaN of any other one")]
-    pub(super) fn check_params(&self) -> Result<()> {
-        // Without an early end the compiler makes vectors of it.
-        if self.model.params.iter().fold(0, |left, value| left | (value - value).to_bits()) == 0 {
+    /// An update may overflow where neither loss nor gradient did, which is too much to look for at every step. A
+    /// square that has overflowed keeps its parameter from ever changing again.
+    pub(super) fn check_update(&self) -> Result<()> {
+        let what = if !self.model.is_finite() {
+            "a parameter"
+        } else if !self.stepper.slots.iter().all(|slot| all_finite(slot)) {
+            "the optimizer's state"
+        } else {
             return Ok(());
-        }
-        let (epoch, step) = (self.epoch.done + 1, self.epoch.step);
-        Err(Error::NonFinite { what: "a parameter", epoch, step })
+        };
+        Err(Error::NonFinite { what, epoch: self.epoch.done + 1, step: self.epoch.step })
     }
 
     fn validate(&self) -> Result<Option<Score>> {

@@ -47,8 +47,8 @@ impl LiveModel {
     ///
     /// # Errors
     /// As [`Sequential::predict`].
-    pub fn predict(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        self.snapshot().predict_on(x, 1)
+    pub fn predict<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Array2<f32>> {
+        self.snapshot().predict_on(x.into(), 1)
     }
 }
 
@@ -71,7 +71,9 @@ impl Publisher {
     pub fn handle(&mut self, model: &Sequential, every: u64) -> LiveModel {
         let handle = self.live.clone();
         self.every = every.max(1);
-        self.publish(model);
+        if model.is_finite() {
+            self.publish(model);
+        }
         handle
     }
 
@@ -100,7 +102,7 @@ impl Publisher {
         }
         let mut next = self.spare.take().unwrap_or_else(|| Arc::new(model.clone()));
         match Arc::get_mut(&mut next) {
-            Some(next) => next.params.clone_from(&model.params),
+            Some(next) => next.clone_trained_from(model),
             None => next = Arc::new(model.clone()),
         }
         self.spare = Some(std::mem::replace(&mut *self.live.0.write(), next));

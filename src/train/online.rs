@@ -14,7 +14,7 @@ use crate::optim::ScheduleState;
 /// Each set is gone through once, in batches, shuffled where the configuration says so. Schedules
 /// count sets as epochs. What a run as a whole needs (validation, early stopping, checkpoints, number
 /// of epochs) has no part in it. Observers hear of each set as of an epoch of `usize::MAX`, and of an
-/// end only where a set is not gone through to its last row.
+/// end where a set is not gone through to its last row, or one of them or the interrupt flag asks for it.
 ///
 /// # Examples
 /// ```

@@ -65,14 +65,7 @@ pub(super) fn most(threads: Threads) -> usize {
 
 /// Turns a panic into an error.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Error::Panic { place: "a layer or an observer".to_owned(), message }
-    })
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| Error::panic("a layer or an observer", panic))
 }
 
 #[cfg(test)]

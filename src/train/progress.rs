@@ -8,6 +8,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use super::EpochReport;
 use super::observer::{Flow, Observer, StepReport};
 use crate::Result;
+use crate::decimals::decimals;
 
 /// How often what is shown changes, at most.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -168,14 +169,16 @@ fn out_of(epoch: usize, epochs: usize) -> String {
 }
 
 fn line(report: &EpochReport, epochs: usize) -> String {
-    let mut line = format!("epoch {}  loss {:.4}", out_of(report.epoch, epochs), report.loss);
+    let mut line =
+        format!("epoch {}  loss {}", out_of(report.epoch, epochs), decimals(report.loss, 4));
+    let share = |value: f64| format!("{value:.4}");
     for (name, value) in [
-        ("accuracy", report.accuracy),
-        ("val_loss", report.val_loss),
-        ("val_accuracy", report.val_accuracy),
+        ("accuracy", report.accuracy.map(share)),
+        ("val_loss", report.val_loss.map(|loss| decimals(loss, 4))),
+        ("val_accuracy", report.val_accuracy.map(share)),
     ] {
         if let Some(value) = value {
-            line.push_str(&format!("  {name} {value:.4}"));
+            line.push_str(&format!("  {name} {value}"));
         }
     }
     line + &format!("  {:.0} rows/s", report.rows_per_s)
@@ -223,7 +226,7 @@ impl Pace {
     }
 
     fn figures(&self, report: &StepReport, now: Instant) -> String {
-        let mut text = format!("loss {:.4}", report.loss);
+        let mut text = format!("loss {}", decimals(report.loss, 4));
         let Some((start, rows, steps)) = self.run.filter(|run| run.2 > 0) else { return text };
         let seconds = now.duration_since(start).as_secs_f64().max(1e-9);
         text.push_str(&format!("  {:.0} rows/s", rows as f64 / seconds));

@@ -1,6 +1,7 @@
 //! A run's state out to a checkpoint and back.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::calling::Calling;
@@ -8,6 +9,7 @@ use super::epoch::EpochState;
 use super::pool::catch;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
+use crate::data::Dataset;
 use crate::io::{Exact, Moment, Restored, RunState, SavedReport, SavedStop, Spec};
 use crate::optim::{ScheduleState, StoppingState};
 use crate::{Error, Result};
@@ -24,7 +26,7 @@ impl Trainer<'_> {
 
     fn restore(&mut self, path: &Path, restored: Restored) -> Result<()> {
         let Restored { state, params, slots, best } = restored;
-        state.check(&self.recipe()?, self.feed.source())?;
+        state.check(&self.recipe()?, self.feed.source(), self.validation_shape())?;
         let steps = self.steps_per_epoch();
         if state.epoch.1 >= steps {
             return Err(Error::shape(
@@ -80,7 +82,7 @@ impl Trainer<'_> {
         self.epoch.stop_clock();
         let [a, b, c] = &self.stepper.slots;
         // At the end of an epoch they have been checked.
-        let checked = if moment == Moment::Step { self.check_params() } else { Ok(()) };
+        let checked = if moment == Moment::Step { self.check_update() } else { Ok(()) };
         let state = checked.and_then(|()| self.state());
         let written = state.and_then(|state| due.write(self.model, &state, [a, b, c], &self.best));
         self.due = Some(due);
@@ -90,6 +92,12 @@ impl Trainer<'_> {
     /// Whether the flag of the configuration asks for an end.
     pub(super) fn interrupted(&self) -> bool {
         self.config.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Rows and features of the validation set, none of each without one.
+    fn validation_shape(&self) -> [usize; 2] {
+        let shape = |data: &Arc<Dataset>| [data.rows(), data.features()];
+        self.config.validation.as_ref().map_or([0, 0], shape)
     }
 
     fn recipe(&self) -> Result<serde_json::Value> {
@@ -108,6 +116,7 @@ impl Trainer<'_> {
             config: self.recipe()?,
             rows: self.feed.source().rows(),
             features: self.feed.source().features(),
+            validation: Some(self.validation_shape()),
             order: self.feed.source().order_key(),
             names: self.feed.source().names().map(|names| names.map(<[_]>::to_vec)),
             steps: self.stepper.steps,

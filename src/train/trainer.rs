@@ -9,7 +9,7 @@ use super::epoch::EpochState;
 use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, Observer, StepReport};
-use super::pool::pool;
+use super::pool::{catch, pool};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
 use super::{EpochReport, History, StopReason, team};
 use crate::aligned::Aligned;
@@ -127,11 +127,11 @@ impl<'a> Trainer<'a> {
             if rest == 0 || config.drop_last { &[batch] } else { &[rest, batch] };
         let pool = if workers > 1 { Some(pool(workers)?) } else { None };
         let any = |asks: &dyn Fn(&dyn Observer) -> bool| {
-            config.observers.iter().any(|observer| asks(&*observer.lock()))
+            catch(|| config.observers.iter().any(|observer| asks(&*observer.lock())))
         };
-        let wants_norm = any(&|observer| observer.wants_gradient_norm());
-        let wants_steps = any(&|observer| observer.wants_steps());
-        let wants_each_step = any(&|observer| observer.wants_steps() && !observer.only_watches());
+        let wants_norm = any(&|observer| observer.wants_gradient_norm())?;
+        let wants_steps = any(&|observer| observer.wants_steps())?;
+        let wants_each_step = any(&|observer| observer.wants_steps() && !observer.only_watches())?;
         let mut stepper = Stepper::with_earlier(
             earlier.take(),
             model,
@@ -165,7 +165,7 @@ impl<'a> Trainer<'a> {
         };
         trainer.resume()?;
         let names = trainer.model.names_after(data, goes_on);
-        trainer.model.trained = Some(Box::new(Trained::new(config, names)));
+        trainer.model.trained = Some(Arc::new(Trained::new(config, names)));
         Ok(trainer)
     }
 
@@ -376,9 +376,11 @@ fn check(model: &Sequential, data: DataSource, config: &TrainConfig, goes_on: bo
     }
     if let Some(validation) = &config.validation {
         let validation = DataSource::Memory(validation);
-        model.check_source(validation, &config.loss)?;
+        let checked = model.check_source(validation, &config.loss);
+        checked.map_err(|error| error.of("the validation set"))?;
         check_alike(data.names(), validation.names(), "the validation set")?;
     }
+    check_memory(model, data, config)?;
     if config.drop_last && config.batch_size > data.rows() {
         let problem = format!(
             "expected at most the {} rows of the data when `drop_last` is set, found {}",
@@ -388,4 +390,25 @@ fn check(model: &Sequential, data: DataSource, config: &TrainConfig, goes_on: bo
         return Err(Error::config("batch_size", problem));
     }
     Ok(())
+}
+
+/// Floats from which it is looked whether there is memory for them.
+const MUCH: usize = 1 << 28;
+
+/// Asks for as much memory as values, gradients and the optimizer's state will take at least: an error says more than the
+/// end of the process.
+fn check_memory(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<()> {
+    let rows = config.batch_size.min(data.rows());
+    let widths = model.layers.iter().map(|layer| layer.outputs);
+    let values = widths.fold(model.inputs(), |sum, width| sum.saturating_add(2 * width));
+    let state = model.params.len().saturating_mul(config.optimizer.slots());
+    let floats = values.saturating_mul(rows).saturating_add(state);
+    if floats < MUCH || Vec::<f32>::new().try_reserve_exact(floats).is_ok() {
+        return Ok(());
+    }
+    let problem = format!(
+        "expected as many rows as fit into memory, found {rows}, whose values and gradients take {} GB: take fewer",
+        floats / (1 << 28)
+    );
+    Err(Error::config("batch_size", problem))
 }

@@ -3,20 +3,25 @@
 use std::fmt;
 
 use super::{EpochReport, History};
+use crate::decimals::decimals;
 
 /// A column of the table: its heading and its text for an epoch.
 type Column = (&'static str, fn(&EpochReport) -> String);
 
 const COLUMNS: [Column; 8] = [
     ("epoch", |report| report.epoch.to_string()),
-    ("loss", |report| fixed(Some(report.loss), 6)),
+    ("loss", |report| loss(Some(report.loss))),
     ("accuracy", |report| fixed(report.accuracy, 4)),
-    ("val_loss", |report| fixed(report.val_loss, 6)),
+    ("val_loss", |report| loss(report.val_loss)),
     ("val_accuracy", |report| fixed(report.val_accuracy, 4)),
     ("lr", |report| rate(report.lr)),
     ("seconds", |report| fixed(Some(report.seconds), 3)),
     ("rows/s", |report| fixed(Some(report.rows_per_s), 0)),
 ];
+
+fn loss(value: Option<f64>) -> String {
+    value.map(|value| decimals(value, 6)).unwrap_or_default()
+}
 
 fn fixed(value: Option<f64>, digits: usize) -> String {
     value.map(|value| format!("{value:.digits$}")).unwrap_or_default()
@@ -36,15 +41,15 @@ impl EpochReport {
     /// The epoch in a line, what it is judged by first.
     fn summary(&self) -> String {
         let mut text = format!("best epoch {}:", self.epoch);
-        for (name, figure, digits) in [
-            ("val_loss", self.val_loss, 6),
-            ("val_accuracy", self.val_accuracy, 4),
-            ("loss", Some(self.loss), 6),
-            ("accuracy", self.accuracy, 4),
+        for (name, figure) in [
+            ("val_loss", loss(self.val_loss)),
+            ("val_accuracy", fixed(self.val_accuracy, 4)),
+            ("loss", loss(Some(self.loss))),
+            ("accuracy", fixed(self.accuracy, 4)),
         ] {
-            if figure.is_some() {
+            if !figure.is_empty() {
                 let comma = if text.ends_with(':') { "" } else { "," };
-                text.push_str(&format!("{comma} {name} {}", fixed(figure, digits)));
+                text.push_str(&format!("{comma} {name} {figure}"));
             }
         }
         text
