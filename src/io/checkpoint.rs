@@ -2,23 +2,16 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::exact::Exact;
+use super::checkpoint_file::{Restored, to_bytes};
 use super::files;
-use super::model_file::{from_json, in_file, to_json};
-use super::spec::Spec;
-use super::tensors::{Reader, Values, Writer};
-use crate::aligned::Aligned;
-use crate::data::DataSource;
-use crate::model::{Sequential, check_alike};
+use super::model_file::in_file;
+use super::run_state::RunState;
+use crate::model::Sequential;
 use crate::{Error, Result};
 
-/// Where the state stands in the metadata.
-const KEY: &str = "unisono_run";
 const ENDING: &str = ".safetensors";
 
 /// Where training writes checkpoints, how often, and whether it goes on from one.
@@ -221,189 +214,9 @@ impl Due {
         slots: [&[f32]; 3],
         best: &[f32],
     ) -> Result<()> {
-        let mut writer = Writer::default();
-        writer.add(model, "", &model.params);
-        for (prefix, buffer) in PREFIXES.into_iter().zip([slots[0], slots[1], slots[2], best]) {
-            if !buffer.is_empty() {
-                writer.add(model, prefix, buffer);
-            }
-        }
-        let run = to_json(state)?;
-        let sealed = Sealed { checksum: writer.checksum(&run), run };
-        let bytes = writer.finish(KEY, to_json(&sealed)?)?;
-        self.checkpoint.write(state.steps, &bytes)?;
+        self.checkpoint.write(state.steps, &to_bytes(model, state, slots, best)?)?;
         self.last = Instant::now();
         Ok(())
-    }
-}
-
-/// Before the names of the optimizer's slots and of the best parameters.
-const PREFIXES: [&str; 4] = ["slot0.", "slot1.", "slot2.", "best."];
-
-/// A run's state as JSON, with a checksum of it and of the tensors.
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    checksum: String,
-    run: String,
-}
-
-/// Where a run stands, but for its buffers.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RunState {
-    /// The architecture, for comparison.
-    pub model: serde_json::Value,
-    /// The configuration, for comparison.
-    pub config: serde_json::Value,
-    pub rows: usize,
-    pub features: usize,
-    /// What decides the order of a stream's rows.
-    #[serde(default)]
-    pub order: Option<String>,
-    /// Rows and features of the validation set, none of each without one.
-    #[serde(default)]
-    pub validation: Option<[usize; 2]>,
-    /// Names of the features' columns and of the classes, for comparison.
-    #[serde(default)]
-    pub names: [Option<Vec<String>>; 2],
-    /// Optimizer steps done.
-    pub steps: u64,
-    /// Epochs done, and steps done of the current one.
-    pub epoch: (usize, usize),
-    /// Of the current epoch: loss, normalizer, seconds, rate of the last step.
-    pub sums: [Exact; 4],
-    /// Of the current epoch: rows, and those classified right.
-    pub counts: [usize; 2],
-    /// The schedule's rate, best loss and waiting time.
-    pub schedule: (Exact, Exact, u64),
-    /// Early stopping's best loss, its epoch, waiting time.
-    pub stopping: (Exact, u64, u64),
-    pub reports: Vec<SavedReport>,
-    pub stopped: Option<SavedStop>,
-}
-
-impl RunState {
-    fn check_model(&self, model: &Sequential) -> Result<()> {
-        let now = Spec::new(model).architecture()?;
-        if self.model == now {
-            return Ok(());
-        }
-        let (saved, now) = (&self.model, &now);
-        Err(Error::shape("the model of the checkpoint", now, saved))
-    }
-
-    /// Checks that the run is to go on as it began.
-    pub fn check(
-        &self,
-        config: &serde_json::Value,
-        data: DataSource,
-        validation: [usize; 2],
-    ) -> Result<()> {
-        if self.order != data.order_key() {
-            let name = |order: &Option<String>| order.clone().unwrap_or("rows in memory".into());
-            let (saved, now) = (name(&self.order), name(&data.order_key()));
-            return Err(Error::shape("the data, as in the checkpoint", saved, now));
-        }
-        let (rows, features) = (data.rows(), data.features());
-        for (what, saved, now) in [("rows", self.rows, rows), ("features", self.features, features)]
-        {
-            if saved != now {
-                return Err(Error::shape(
-                    format!("{what} of the data, as in the checkpoint"),
-                    saved,
-                    now,
-                ));
-            }
-        }
-        let names = self.names.each_ref().map(Option::as_deref);
-        check_alike(names, data.names(), "the data")?;
-        let by_validation = [&config["early_stopping"], &config["schedule"]["reduce_on_plateau"]]
-            .iter()
-            .any(|it| !it.is_null());
-        if let (true, Some(saved)) = (by_validation, self.validation)
-            && saved != validation
-        {
-            let told = |[rows, features]: [usize; 2]| match rows {
-                0 => "none".to_owned(),
-                _ => format!("{rows} rows x {features}"),
-            };
-            let (saved, now) = (told(saved), told(validation));
-            let problem = format!("expected {saved}, as in the checkpoint, found {now}");
-            return Err(Error::config("validation", problem));
-        }
-        for field in FIELDS {
-            let (saved, now) = (&self.config[field], &config[field]);
-            if saved != now {
-                let [saved, now] = [saved, now].map(|value| match value.is_null() {
-                    true => "none set".to_owned(),
-                    false => value.to_string(),
-                });
-                let problem = format!("expected {saved}, as in the checkpoint, found {now}");
-                return Err(Error::config(field, problem));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The fields of a configuration that decide the bits; epochs may be added.
-const FIELDS: [&str; 11] = [
-    "loss",
-    "optimizer",
-    "batch_size",
-    "drop_last",
-    "shuffle",
-    "seed",
-    "shards",
-    "clip",
-    "schedule",
-    "loss_threshold",
-    "early_stopping",
-];
-
-/// An epoch's report: loss, accuracy, validation loss and accuracy, rate, seconds, rows/s.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct SavedReport(pub usize, pub [Option<Exact>; 7]);
-
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SavedStop {
-    Epochs,
-    LossThreshold,
-    EarlyStopping(usize),
-    Observer,
-}
-
-/// What was read from a checkpoint.
-pub(crate) struct Restored {
-    pub state: RunState,
-    pub params: Aligned,
-    pub slots: [Aligned; 3],
-    pub best: Aligned,
-}
-
-impl Restored {
-    fn read(path: &Path, model: &Sequential) -> Result<Self> {
-        let bytes = files::read(path)?;
-        let reader = Reader::new(&bytes, KEY)?;
-        let json = reader.json().ok_or_else(|| Error::Data("not a checkpoint".to_owned()))?;
-        let Sealed { checksum, run } = from_json(json)?;
-        if reader.checksum(&run) != checksum {
-            let problem = "damaged: its checksum is not that of its content";
-            return Err(Error::Data(problem.to_owned()));
-        }
-        let state: RunState = from_json(&run)?;
-        state.check_model(model)?;
-        let buffer = |prefix: &str| {
-            if !reader.has(prefix) {
-                return Ok(Aligned::default());
-            }
-            let mut buffer = Aligned::lasting(model.params.len());
-            reader.fill(&model.layers, prefix, &mut buffer, Values::Any)?;
-            Ok(buffer)
-        };
-        let [a, b, c, best] = PREFIXES.map(buffer);
-        Ok(Self { state, params: buffer("")?, slots: [a?, b?, c?], best: best? })
     }
 }
 

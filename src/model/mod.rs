@@ -22,6 +22,7 @@ use crate::aligned::Aligned;
 use crate::data::Preprocessing;
 use crate::io::Trained;
 use crate::layer::{Kind, Placed};
+use crate::simd::all_finite;
 use crate::train::TrainConfig;
 
 /// Layers in a row: each one's output is the next one's input.
@@ -140,12 +141,6 @@ impl Sequential {
         }
         hash.finish()
     }
-}
-
-/// Whether every value is finite. Without an early end the compiler makes vectors of it.
-#[expect(clippy::eq_op, reason = "nothing is left of a finite value, and NaN of any other one")]
-pub(crate) fn all_finite(values: &[f32]) -> bool {
-    values.iter().fold(0, |left, value| left | (value - value).to_bits()) == 0
 }
 
 impl fmt::Debug for Sequential {

@@ -31,7 +31,7 @@ pub(crate) use claims::{Claim, Claims};
 pub(crate) use fma::Fma;
 pub(crate) use gather::{copy_rest, copy_rows};
 pub(crate) use lanes::{LaneRow, WideSum, load, max16, sum16};
-pub(crate) use largest::largest;
+pub(crate) use largest::{all_finite, largest};
 pub use level::SimdLevel;
 pub(crate) use level::{Registers, apart, dispatch, dispatch_at};
 pub(crate) use ln::{ln, ln_1p_unit, softplus};

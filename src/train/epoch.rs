@@ -8,8 +8,9 @@ use super::step::StepOutcome;
 use super::trainer::Trainer;
 use super::{EpochReport, StopReason};
 use crate::io::Moment;
-use crate::model::{Score, all_finite};
+use crate::model::Score;
 use crate::optim::Verdict;
+use crate::simd::all_finite;
 use crate::{Error, Result};
 
 /// How far the current epoch has come.
