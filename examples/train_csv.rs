@@ -5,6 +5,7 @@
 //! cargo run --release --example train_csv -- predict model.safetensors new.csv
 //! ```
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ const TRAINING: [&str; 18] = [
     "--delimiter",
     "--columns",
 ];
+
+/// What a preprocessor gives columns to unless told otherwise.
+const MOST_CATEGORIES: usize = 50;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -140,8 +144,8 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
     flags.text("--save").map_or(Ok(()), can_be_saved)?;
     let table = flags.table(file)?;
     let preprocessor = decided(preprocessor(&flags)?, &table)?;
-    let (rest, test) = table.split(flags.number("--test", 0.2)?, seed)?;
-    let (train, validation) = rest.split(flags.number("--validation", 0.2)?, seed)?;
+    let (rest, test) = held_out(&table, ("--test", &flags), seed)?;
+    let (train, validation) = held_out(&rest, ("--validation", &flags), seed)?;
     let fitted = preprocessor.fit(&train)?;
     let (data, validation) = (fitted.dataset(&train)?, fitted.dataset(&validation)?);
     println!(
@@ -150,6 +154,7 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         validation.rows(),
         test.rows()
     );
+    tell_of_categories(&train, &fitted.feature_names())?;
     if let Some(balance) = data.class_balance() {
         println!("{balance}");
     }
@@ -191,6 +196,32 @@ fn can_be_saved(path: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Holds out the share of the rows that a flag tells.
+fn held_out(
+    table: &Table,
+    (name, flags): (&str, &Flags),
+    seed: u64,
+) -> Result<(Table, Table), Failure> {
+    let split = table.split(flags.number(name, 0.2)?, seed);
+    split.map_err(|error| format!("{name}: {error}").into())
+}
+
+/// Tells of columns of text some of whose categories are left out.
+fn tell_of_categories(table: &Table, features: &[String]) -> Result<(), Failure> {
+    for name in table.columns() {
+        let start = format!("{name}=");
+        let kept = features.iter().filter(|feature| feature.starts_with(&start)).count();
+        let distinct = table.column(name)?.into_iter().collect::<HashSet<_>>().len();
+        if kept == MOST_CATEGORIES && kept < distinct {
+            println!(
+                "column {name:?}: of {distinct} categories the {kept} most frequent are features; \
+                 --without {name} leaves it out"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Decides by all rows what the target is, and which classes there are: a rare one may be held out alone.

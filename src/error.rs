@@ -123,6 +123,15 @@ impl Error {
         }
     }
 
+    /// A [`Error::Parse`] in one call.
+    pub(crate) fn parse(
+        origin: impl Into<String>,
+        line: impl Into<Option<u64>>,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Parse { origin: origin.into(), line: line.into(), problem: problem.into() }
+    }
+
     /// A [`Error::Panic`] of what a panic left.
     pub(crate) fn panic(place: &str, panic: Box<dyn std::any::Any + Send>) -> Self {
         let text = panic.downcast_ref::<&str>().copied();

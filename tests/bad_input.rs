@@ -114,6 +114,14 @@ fn one_output_is_a_class_by_what_it_has_been_through() {
 }
 
 #[test]
+fn outputs_that_overflow_are_no_class() {
+    let mut model = Sequential::builder(1).dense(2, Activation::Softmax).build(1).unwrap();
+    model.set_weight("0.weight", array![[10.0], [10.0]].into_dyn().view()).unwrap();
+    let classes = model.predict_classes(&array![[1.0], [3e38]]);
+    assert_error(classes, &["row 1: its outputs overflow an f32"]);
+}
+
+#[test]
 fn a_model_of_dropout_alone_is_no_panic() {
     let model = Sequential::builder(3).dropout(0.5).build(1).unwrap();
     model.evaluate(&classes(9, 3, 3, 1)).unwrap();

@@ -159,6 +159,19 @@ fn train_csv_takes_classes_that_look_missing() {
 }
 
 #[test]
+fn train_csv_tells_of_categories_that_it_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.csv").display().to_string();
+    let rows = (0..200).map(|n| format!("id{n},{},{}\n", ["red", "blue"][n % 2], n % 2));
+    std::fs::write(&file, "id,colour,y\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let output = run(&["train", &file, "--target", "y", "--epochs", "1"]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected =
+        "column \"id\": of 128 categories the 50 most frequent are features; --without id";
+    assert!(printed.contains(expected) && !printed.contains("\"colour\""), "{printed}");
+}
+
+#[test]
 fn train_csv_tells_how_it_is_used() {
     for arguments in [&["--help"][..], &["train", "--help"], &["predict", "a", "-h"]] {
         let output = run(arguments);
@@ -208,6 +221,10 @@ fn train_csv_says_what_is_wrong() {
         (
             vec!["train", &file, "--target", "y", "--save", folder.path().to_str().unwrap()],
             "is a folder, expected a file",
+        ),
+        (
+            vec!["train", &file, "--target", "y", "--missing", "mean", "--validation", "1.5"],
+            "--validation: configuration: `share` is 1.5",
         ),
         (vec!["predict", &file, &file], "not a safetensors file"),
     ] {

@@ -75,12 +75,12 @@ pub(super) fn open<R: Read>(
 ) -> Result<(Layout, Records<R>)> {
     let mut records = Records::new(reader, origin, options.delimiter)?;
     if !records.advance()? {
-        return Err(parse(origin, None, "is empty".into()));
+        return Err(Error::parse(origin, None, "is empty"));
     }
     options.class_names.iter().try_for_each(|names| each_once("class_names", names))?;
     let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
     if options.has_header() && !records.advance()? {
-        return Err(parse(origin, None, "has a header and no rows".into()));
+        return Err(Error::parse(origin, None, "has a header and no rows"));
     }
     Ok((layout, records))
 }
@@ -152,11 +152,11 @@ impl Layout {
         let (targets, class_names) = targets
             .finish(options.kind, options.class_names.as_deref())
             .map_err(|(line, problem)| {
-            parse(origin, line, format!("{}: {problem}", self.name(self.target)))
+            Error::parse(origin, line, format!("{}: {problem}", self.name(self.target)))
         })?;
         let columns = self.features.len();
         let features = Array2::from_shape_vec((features.len() / columns, columns), features)
-            .map_err(|error| parse(origin, None, error.to_string()))?;
+            .map_err(|error| Error::parse(origin, None, error.to_string()))?;
         let mut data = Dataset::new(features, targets)?;
         if let Some(names) = &self.names {
             data = data.with_feature_names(self.features.iter().map(|&i| names[i].clone()))?;
@@ -183,7 +183,7 @@ impl Layout {
             }
             None => format!("other columns than {elsewhere}"),
         };
-        parse(&path.display().to_string(), None, problem)
+        Error::parse(path.display().to_string(), None, problem)
     }
 
     /// What a column is called in messages.
@@ -267,10 +267,6 @@ pub(crate) fn listed(names: &[String]) -> String {
     let list: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name)).collect();
     let more = names.len() - list.len();
     if more == 0 { list.join(", ") } else { format!("{} and {more} more", list.join(", ")) }
-}
-
-fn parse(origin: &str, line: Option<u64>, problem: String) -> Error {
-    Error::Parse { origin: origin.into(), line, problem }
 }
 
 #[cfg(test)]

@@ -75,8 +75,7 @@ impl<R: Read> Records<R> {
 
     /// Says that the current record is wrong.
     pub fn wrong(&self, problem: impl Into<String>) -> Error {
-        let (origin, problem) = (self.origin.clone(), problem.into());
-        Error::Parse { origin, line: Some(self.line), problem }
+        Error::parse(&self.origin, self.line, problem)
     }
 
     fn error(&self, error: csv::Error) -> Error {

@@ -100,6 +100,29 @@ impl Dataset {
         Self::new(features, Targets::Values(values))
     }
 
+    /// Puts other values to predict in the targets' place, rows x outputs, as when they are scaled.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use ndarray::array;
+    /// use unisono::{Dataset, StandardScaler};
+    ///
+    /// let data = Dataset::regression(array![[1.0], [2.0]], array![[100.0], [300.0]])?;
+    /// let scaler = StandardScaler::fit_array(data.values().unwrap())?;
+    /// let scaled = scaler.transform_array(data.values().unwrap())?;
+    /// let data = data.with_values(scaled)?;
+    /// assert_eq!(data.values().unwrap(), array![[-1.0], [1.0]]);
+    /// // `Preprocessing::with_target_scaler` has the model's predictions brought back.
+    /// # Ok::<(), unisono::Error>(())
+    /// ```
+    pub fn with_values(self, values: Array2<f32>) -> Result<Self> {
+        let targets = Targets::Values(values).checked(self.rows())?;
+        Ok(Self { targets, class_names: None, ..self })
+    }
+
     fn checked(
         features: Features,
         targets: Targets,

@@ -55,11 +55,15 @@ pub(super) fn read_pair(images: &Path, labels: &Path, classes: Option<usize>) ->
     let found = image_set.dims.len();
     if found < 2 {
         let problem = format!("images need two dimensions or more, found {found}; {swapped}");
-        return Err(parse(&images, problem));
+        return Err(Error::parse(&images, None, problem));
     }
     if label_set.dims.len() != 1 {
         let found = label_set.dims.len();
-        return Err(parse(&labels, format!("labels need one dimension, found {found}; {swapped}")));
+        return Err(Error::parse(
+            &labels,
+            None,
+            format!("labels need one dimension, found {found}; {swapped}"),
+        ));
     }
     let (rows, found) = (image_set.dims[0], label_set.data.len());
     if rows != found {
@@ -70,15 +74,15 @@ pub(super) fn read_pair(images: &Path, labels: &Path, classes: Option<usize>) ->
         ));
     }
     let columns = image_set.data.len().checked_div(rows).unwrap_or(0);
-    let mut features =
-        Features::zeros(rows, columns).map_err(|error| parse(&images, error.to_string()))?;
+    let mut features = Features::zeros(rows, columns)
+        .map_err(|error| Error::parse(&images, None, error.to_string()))?;
     for (value, &pixel) in features.values_mut().iter_mut().zip(&image_set.data) {
         *value = f32::from(pixel) / 255.0;
     }
     let classes = classes.unwrap_or(label_set.data.iter().max().map_or(0, |&l| l as usize + 1));
     targets::classes(label_set.data, classes)
         .and_then(|targets| Dataset::of_features(features, targets))
-        .map_err(|error| parse(&images, format!("with {labels}: {error}")))
+        .map_err(|error| Error::parse(&images, None, format!("with {labels}: {error}")))
 }
 
 fn read_file(path: &Path) -> Result<Idx> {
@@ -101,7 +105,11 @@ fn read(mut reader: impl Read, origin: &str) -> Result<Idx> {
     let dims = read_header(&mut reader, origin)?;
     let promise = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
     let len = dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim)).ok_or_else(|| {
-        parse(origin, format!("the header promises {promise} bytes, which no file can hold"))
+        Error::parse(
+            origin,
+            None,
+            format!("the header promises {promise} bytes, which no file can hold"),
+        )
     })?;
     let mut data = Vec::new();
     let mut piece = vec![0; PIECE];
@@ -117,16 +125,17 @@ fn read(mut reader: impl Read, origin: &str) -> Result<Idx> {
         }
         if got > len - data.len() {
             let problem = format!("goes on after the {promise} bytes that its header promises");
-            return Err(parse(origin, problem));
+            return Err(Error::parse(origin, None, problem));
         }
         data.try_reserve(got)
-            .map_err(|_| parse(origin, "its content does not fit into memory".into()))?;
+            .map_err(|_| Error::parse(origin, None, "its content does not fit into memory"))?;
         data.extend_from_slice(&piece[..got]);
     }
     if data.len() < len {
         let got = data.len();
-        return Err(parse(
+        return Err(Error::parse(
             origin,
+            None,
             format!("is truncated: the header promises {promise} bytes of content, found {got}"),
         ));
     }
@@ -142,28 +151,26 @@ fn read_header(reader: &mut impl Read, origin: &str) -> Result<Vec<usize>> {
     let [zero, nought, element, dimensions] = word()?;
     if (zero, nought) != (0, 0) {
         let problem = format!("starts with {zero:02x} {nought:02x}, an IDX file with 00 00");
-        return Err(parse(origin, problem));
+        return Err(Error::parse(origin, None, problem));
     }
     if element != TYPE_U8 {
         let problem = format!("holds elements of type 0x{element:02x}; only 0x08 (u8) can be read");
-        return Err(parse(origin, problem));
+        return Err(Error::parse(origin, None, problem));
     }
     if dimensions == 0 {
-        return Err(parse(origin, "has no dimensions".into()));
+        return Err(Error::parse(origin, None, "has no dimensions"));
     }
     (0..dimensions).map(|_| Ok(u32::from_be_bytes(word()?) as usize)).collect()
-}
-
-fn parse(origin: &str, problem: String) -> Error {
-    Error::Parse { origin: origin.into(), line: None, problem }
 }
 
 /// Tells content that ends early or does not unpack from what the system refuses.
 fn io_error(origin: &str, error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => parse(origin, "is truncated: the file ends early".into()),
+        io::ErrorKind::UnexpectedEof => {
+            Error::parse(origin, None, "is truncated: the file ends early")
+        }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            parse(origin, format!("is damaged: {error}"))
+            Error::parse(origin, None, format!("is damaged: {error}"))
         }
         _ => Error::Io { path: origin.into(), source: error },
     }

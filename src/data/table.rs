@@ -100,7 +100,7 @@ impl Table {
         if !records.advance()? {
             let expected = if header { "a header with the columns' names" } else { "rows" };
             let problem = format!("expected {expected}, found nothing");
-            return Err(Error::Parse { origin: origin.to_owned(), line: None, problem });
+            return Err(Error::parse(origin, None, problem));
         }
         let first = records.record.fields();
         let columns = names.unwrap_or_else(|| first.map(str::to_owned).collect());
@@ -154,7 +154,7 @@ impl Table {
         index.map(|index| &self.cells[index]).ok_or_else(|| {
             let known = listed(&self.columns);
             let problem = format!("expected a column {name:?}, found {known}");
-            Error::Parse { origin: self.origin.clone(), line: Some(1), problem }
+            Error::parse(&self.origin, 1, problem)
         })
     }
 
@@ -202,11 +202,7 @@ impl Table {
 
     /// An error about one cell.
     pub(super) fn wrong(&self, row: usize, column: &str, problem: &str) -> Error {
-        Error::Parse {
-            origin: self.origin.clone(),
-            line: Some(self.lines[row]),
-            problem: format!("column {column:?}: {problem}"),
-        }
+        Error::parse(&self.origin, self.lines[row], format!("column {column:?}: {problem}"))
     }
 }
 

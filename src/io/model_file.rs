@@ -132,13 +132,7 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T>
 pub(super) fn in_file(path: &Path) -> impl Fn(Error) -> Error + '_ {
     |error| match error {
         Error::Io { .. } => error,
-        Error::Data(problem) => {
-            Error::Parse { origin: path.display().to_string(), line: None, problem }
-        }
-        other => Error::Parse {
-            origin: path.display().to_string(),
-            line: None,
-            problem: other.to_string(),
-        },
+        Error::Data(problem) => Error::parse(path.display().to_string(), None, problem),
+        other => Error::parse(path.display().to_string(), None, other.to_string()),
     }
 }

@@ -64,7 +64,7 @@ impl Sequential {
     /// output, class 1 where it is above a half (behind a sigmoid) or above zero (a logit).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// As [`predict`](Self::predict), and if an output is no number.
     pub fn predict_classes<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Vec<usize>> {
         let threshold = match self.ending().1 {
             Activation::Sigmoid => 0.5,
@@ -77,8 +77,13 @@ impl Sequential {
             row => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }),
         };
         let y = self.predict(x)?;
-        let rows = y.as_slice().expect("a new array is one slice").chunks_exact(self.outputs());
-        Ok(rows.map(class).collect())
+        let y = y.as_slice().expect("a new array is one slice");
+        if let Some(at) = y.iter().position(|value| value.is_nan()) {
+            let row = at / self.outputs();
+            let problem = format!("row {row}: its outputs overflow an f32: check the data's scale");
+            return Err(Error::Data(problem));
+        }
+        Ok(y.chunks_exact(self.outputs()).map(class).collect())
     }
 
     pub(crate) fn check_inputs(&self, found: usize) -> Result<()> {

@@ -63,7 +63,7 @@ pub(super) fn open(files: &[PathBuf], options: &CsvOptions) -> Result<(CsvFormat
             let (labels, names) =
                 numbered(classes, &seen, options).map_err(|(line, problem)| {
                     let origin = files[0].display().to_string();
-                    Error::Parse { origin, line, problem }
+                    Error::parse(origin, line, problem)
                 })?;
             (Some(labels), Some(names))
         }

@@ -62,7 +62,7 @@ impl ArrayReader {
     /// Opens the array `name` of an `.npz` archive.
     pub fn npz(path: &Path, name: &str) -> Result<Self> {
         let failed = |source| Error::Io { path: path.into(), source };
-        let wrong = |problem: String| wrong(&path.display().to_string(), problem);
+        let wrong = |problem: String| Error::parse(path.display().to_string(), None, problem);
         let open = || File::open(path).map_err(failed);
         let mut archive = ZipArchive::new(BufReader::new(open()?))
             .map_err(|error| wrong(format!("no archive of NumPy's: {error}")))?;
@@ -97,8 +97,9 @@ impl ArrayReader {
     /// `size` is that of header and data, by which what the header says is judged.
     fn new(origin: String, data: Box<dyn Read + Send>, size: u64) -> Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, data).take(size);
-        let header = header(&mut reader)
-            .map_err(|error| wrong(&origin, format!("no plain array of NumPy's: {error}")))?;
+        let header = header(&mut reader).map_err(|error| {
+            Error::parse(&origin, None, format!("no plain array of NumPy's: {error}"))
+        })?;
         let size = reader.limit();
         let element = match header.dtype() {
             DType::Plain(kind) => Element {
@@ -124,14 +125,14 @@ impl ArrayReader {
         let shape = header.shape();
         if header.order() == Order::Fortran && shape.len() > 1 {
             let problem = "the array lies column by column: save np.ascontiguousarray of it";
-            return Err(wrong(&origin, problem.into()));
+            return Err(Error::parse(&origin, None, problem));
         }
         let too_large = || {
             let problem = format!("the header promises {shape:?}, and {size} bytes follow");
-            wrong(&origin, problem)
+            Error::parse(&origin, None, problem)
         };
         let Some((&rows, rest)) = shape.split_first() else {
-            return Err(wrong(&origin, "a single number, expected rows".into()));
+            return Err(Error::parse(&origin, None, "a single number, expected rows"));
         };
         let columns = rest.iter().try_fold(1_u64, |all, &one| all.checked_mul(one));
         let columns = columns.ok_or_else(too_large)?;
@@ -153,7 +154,11 @@ impl ArrayReader {
         self.bytes.resize(rows * self.columns * self.element.bytes, 0);
         self.reader.read_exact(&mut self.bytes).map_err(|error| {
             let (first, last) = (self.done, self.done + rows);
-            wrong(&self.origin, format!("rows {first} to {last} cannot be read: {error}"))
+            Error::parse(
+                &self.origin,
+                None,
+                format!("rows {first} to {last} cannot be read: {error}"),
+            )
         })?;
         self.done += rows;
         Ok(rows)
@@ -208,7 +213,7 @@ impl ArrayReader {
         match wrong_at {
             Some((row, label)) => {
                 let problem = format!("label {label} in row {row}: classes are numbered from 0");
-                Err(wrong(&self.origin, problem))
+                Err(Error::parse(&self.origin, None, problem))
             }
             None => Ok(rows),
         }
@@ -268,10 +273,6 @@ fn each<const N: usize>(bytes: &[u8], big: bool, mut take: impl FnMut([u8; N])) 
         }
         take(element);
     }
-}
-
-fn wrong(origin: &str, problem: String) -> Error {
-    Error::Parse { origin: origin.into(), line: None, problem }
 }
 
 /// Compares the checksum of the data with the archive's once all of them were read.

@@ -55,5 +55,5 @@ pub(super) fn wrong(path: &Path, problem: impl Into<String>) -> Error {
     if problem.ends_with("compile time: zstd") {
         problem.push_str("; compile with the feature `parquet-zstd`, or save as Snappy");
     }
-    Error::Parse { origin: path.display().to_string(), line: None, problem }
+    Error::parse(path.display().to_string(), None, problem)
 }
