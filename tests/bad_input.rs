@@ -8,9 +8,9 @@ use std::fmt::Debug;
 use common::{classes, matrix, values, yes_or_no};
 use ndarray::{Array, Array2, array};
 use unisono::{
-    Activation, Adagrad, Adam, AdamW, BinaryCrossEntropy, Clip, CrossEntropy, EarlyStopping, Error,
-    Huber, Loss, MeanSquaredError, Optimizer, Result, RmsProp, Schedule, Sequential,
-    SequentialBuilder, Sgd, TrainConfig, Trainer, train_parallel,
+    Activation, Adagrad, Adam, AdamW, BinaryCrossEntropy, Clip, CrossEntropy, Dataset,
+    EarlyStopping, Error, Huber, Loss, MeanSquaredError, Optimizer, Result, RmsProp, Schedule,
+    Sequential, SequentialBuilder, Sgd, TrainConfig, Trainer, train_parallel,
 };
 
 fn assert_error<T: Debug>(result: Result<T>, fragments: &[&str]) {
@@ -88,13 +88,15 @@ fn losses_that_take_logits_are_not_given_what_a_sigmoid_made_of_them() {
 
 #[test]
 fn a_batch_that_does_not_fit_into_memory_is_refused() {
-    let data = classes(40_000, 2, 2, 1);
-    // 200 GB of values, and as many of gradients.
-    let builder = Sequential::builder(2).dense(1_250_000, Activation::Relu);
+    const ROWS: usize = 8_000_000;
+    let x = Array2::zeros((ROWS, 1));
+    let data = Dataset::classification(x, (0..ROWS).map(|row| (row % 2) as u32)).unwrap();
+    // 256 TB of values, and as many of gradients: more than processors address, wherever more is promised than there is.
+    let builder = Sequential::builder(1).dense(4_000_000, Activation::Relu);
     let mut model = builder.dense(2, Activation::Softmax).build(1).unwrap();
-    let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).batch_size(40_000);
+    let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).batch_size(ROWS);
     let trained = train_parallel(&mut model, &data, &config);
-    assert_error(trained, &["`batch_size`", "fit into memory, found 40000", "take fewer"]);
+    assert_error(trained, &["`batch_size`", "fit into memory, found 8000000", "take fewer"]);
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn data_and_losses_that_do_not_fit_the_model() {
     let binary = BinaryCrossEntropy::default;
     let three_values = values(9, 4, 3, 1);
     let three_classes = classes(9, 4, 3, 1);
-    let table: [(Loss, &unisono::Dataset, &[&str]); 13] = [
+    let table: [(Loss, &Dataset, &[&str]); 13] = [
         (cross().into(), &classes(9, 5, 3, 1), &["features", "expected 4, found 5"]),
         (cross().into(), &classes(9, 4, 7, 1), &["cross-entropy", "7 or more", "found 3"]),
         (cross().into(), &three_values, &["target in row", "cross-entropy", "0..=1"]),

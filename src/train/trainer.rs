@@ -9,6 +9,7 @@ use super::epoch::EpochState;
 use super::feed::{Feed, steps_per_epoch};
 use super::live::{LiveModel, Publisher};
 use super::observer::{Flow, Observer, StepReport};
+use super::plan::Plan;
 use super::pool::{catch, pool};
 use super::step::{NotFinite, StepInput, StepOutcome, Stepper, Untimed};
 use super::{EpochReport, History, StopReason, team};
@@ -399,15 +400,20 @@ const MUCH: usize = 1 << 28;
 /// end of the process.
 fn check_memory(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<()> {
     let rows = config.batch_size.min(data.rows());
-    let widths = model.layers.iter().map(|layer| layer.outputs);
-    let values = widths.fold(model.inputs(), |sum, width| sum.saturating_add(2 * width));
     let state = model.params.len().saturating_mul(config.optimizer.slots());
-    let floats = values.saturating_mul(rows).saturating_add(state);
-    if floats < MUCH || Vec::<f32>::new().try_reserve_exact(floats).is_ok() {
+    let floats = |widths: usize| widths.saturating_mul(rows).saturating_add(state);
+    let widths = model.layers.iter().map(|layer| layer.inputs + 2 * layer.outputs);
+    if floats(widths.sum()) < MUCH {
+        return Ok(());
+    }
+    let Plan { values, grads, .. } = Plan::new(&model.layers, model.layers.len(), true);
+    let floats = floats(values.iter().chain(&grads).sum());
+    if Vec::<f32>::new().try_reserve_exact(floats).is_ok() {
         return Ok(());
     }
     let problem = format!(
-        "expected as many rows as fit into memory, found {rows}, whose values and gradients take {} GB: take fewer",
+        "expected as many rows as fit into memory, found {rows}: values, gradients and the optimizer's state take {} GB; \
+         take fewer",
         floats / (1 << 28)
     );
     Err(Error::config("batch_size", problem))
