@@ -75,12 +75,7 @@ fn run(arguments: &Arguments) -> unisono::Result<()> {
     let history = train_parallel(&mut model, &train, &config)?;
     println!("{history}\n");
 
-    let predicted = model.predict_classes(test.x())?;
-    let actual: Vec<usize> =
-        test.labels().unwrap_or_default().iter().map(|&label| label as usize).collect();
-    let names = test.class_names().unwrap_or_default().to_vec();
-    let matrix = ConfusionMatrix::new(&predicted, &actual, names.len())?.with_names(&names)?;
-    println!("{matrix}\n");
+    println!("{}\n", ConfusionMatrix::of(&model, &test)?);
     draw(&history, &arguments.curves)?;
     println!("test: {}", model.evaluate(&test)?);
     Ok(())

@@ -5,7 +5,6 @@
 //! cargo run --release --example train_csv -- predict model.safetensors new.csv
 //! ```
 
-use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,9 +45,6 @@ const TRAINING: [&str; 18] = [
     "--delimiter",
     "--columns",
 ];
-
-/// What a preprocessor gives columns to unless told otherwise.
-const MOST_CATEGORIES: usize = 50;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -154,7 +150,8 @@ fn train(file: &str, words: &[&str]) -> Result<(), Failure> {
         validation.rows(),
         test.rows()
     );
-    tell_of_categories(&train, &fitted.feature_names())?;
+    let all = preprocessor.clone().most_categories(usize::MAX).fit(&train)?;
+    tell_of_categories(&train, &fitted.feature_names(), &all.feature_names());
     if let Some(balance) = data.class_balance() {
         println!("{balance}");
     }
@@ -209,19 +206,18 @@ fn held_out(
 }
 
 /// Tells of columns of text some of whose categories are left out.
-fn tell_of_categories(table: &Table, features: &[String]) -> Result<(), Failure> {
+fn tell_of_categories(table: &Table, features: &[String], all: &[String]) {
     for name in table.columns() {
         let start = format!("{name}=");
         let kept = features.iter().filter(|feature| feature.starts_with(&start)).count();
-        let distinct = table.column(name)?.into_iter().collect::<HashSet<_>>().len();
-        if kept == MOST_CATEGORIES && kept < distinct {
+        let distinct = all.iter().filter(|feature| feature.starts_with(&start)).count();
+        if kept < distinct {
             println!(
                 "column {name:?}: of {distinct} categories the {kept} most frequent are features; \
                  --without {name} leaves it out"
             );
         }
     }
-    Ok(())
 }
 
 /// Decides by all rows what the target is, and which classes there are: a rare one may be held out alone.

@@ -88,7 +88,7 @@ fn losses_that_take_logits_are_not_given_what_a_sigmoid_made_of_them() {
 
 #[test]
 fn a_batch_that_does_not_fit_into_memory_is_refused() {
-    const ROWS: usize = 8_000_000;
+    const ROWS: usize = 16_000_000;
     let x = Array2::zeros((ROWS, 1));
     let data = Dataset::classification(x, (0..ROWS).map(|row| (row % 2) as u32)).unwrap();
     // 256 TB of values, and as many of gradients: more than processors address, wherever more is promised than there is.
@@ -96,7 +96,7 @@ fn a_batch_that_does_not_fit_into_memory_is_refused() {
     let mut model = builder.dense(2, Activation::Softmax).build(1).unwrap();
     let config = TrainConfig::new(CrossEntropy::default(), Adam::default()).batch_size(ROWS);
     let trained = train_parallel(&mut model, &data, &config);
-    assert_error(trained, &["`batch_size`", "fit into memory, found 8000000", "take fewer"]);
+    assert_error(trained, &["`batch_size`", "fit into memory, found 16000000", "take fewer"]);
 }
 
 #[test]
@@ -117,10 +117,22 @@ fn one_output_is_a_class_by_what_it_has_been_through() {
 
 #[test]
 fn outputs_that_overflow_are_no_class() {
-    let mut model = Sequential::builder(1).dense(2, Activation::Softmax).build(1).unwrap();
-    model.set_weight("0.weight", array![[10.0], [10.0]].into_dyn().view()).unwrap();
-    let classes = model.predict_classes(&array![[1.0], [3e38]]);
-    assert_error(classes, &["row 1: its outputs overflow an f32"]);
+    for last in [Activation::Softmax, Activation::Identity] {
+        let mut model = Sequential::builder(1).dense(2, last).build(1).unwrap();
+        model.set_weight("0.weight", array![[10.0], [10.0]].into_dyn().view()).unwrap();
+        let classes = model.predict_classes(&array![[1.0], [3e38]]);
+        assert_error(classes, &["row 1: its outputs overflow an f32"]);
+    }
+}
+
+#[test]
+fn cross_entropy_wants_two_outputs() {
+    let model = Sequential::builder(4).dense(1, Activation::Identity).build(1).unwrap();
+    let loss = CrossEntropy::default().into();
+    for data in [classes(9, 4, 1, 1), yes_or_no(9, 4, 1, 1)] {
+        let scored = model.evaluate_with(&data, &loss);
+        assert_error(scored, &["outputs of the model for cross-entropy", "2 or more", "found 1"]);
+    }
 }
 
 #[test]

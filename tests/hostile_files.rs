@@ -239,7 +239,9 @@ fn no_checkpoint_makes_a_run_that_panics() {
     let (_, metadata) = SafeTensors::read_metadata(&whole).unwrap();
     let sealed: Value =
         serde_json::from_str(&metadata.metadata().as_ref().unwrap()["unisono_run"]).unwrap();
-    let run: Value = serde_json::from_str(sealed["run"].as_str().unwrap()).unwrap();
+    let mut run: Value = serde_json::from_str(sealed["run"].as_str().unwrap()).unwrap();
+    // Most changes of these two numbers are refused.
+    run.as_object_mut().unwrap().remove("validation");
     let tensors = SafeTensors::deserialize(&whole).unwrap().tensors();
 
     let mut random = Random::new(9);
@@ -263,7 +265,7 @@ fn no_checkpoint_makes_a_run_that_panics() {
             resumed += 1;
         }
     }
-    assert!((30..1950).contains(&resumed), "{resumed} of 2,000 were resumed");
+    assert!((50..1950).contains(&resumed), "{resumed} of 2,000 were resumed");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! are an error, and never measured or learned from as if they were the same.
 
 use ndarray::{Array2, array};
+use unisono::metrics::ConfusionMatrix;
 use unisono::{
     Activation, Adam, CrossEntropy, CsvOptions, DataStream, Dataset, OnlineTrainer, Preprocessor,
     Result, Sequential, Table, TrainConfig, train_parallel,
@@ -85,6 +86,22 @@ fn a_name_stands_once() {
         let error = error.to_string();
         assert!(twice(field).iter().all(|part| error.contains(part)), "{error}");
     }
+}
+
+#[test]
+fn two_spellings_of_a_class_are_one_name() {
+    let options = CsvOptions::new("y").class_names(["1", "1.0"]);
+    let error = Dataset::from_csv_reader(&b"x,y\n1,1\n"[..], "rows", &options).unwrap_err();
+    assert!(error.to_string().contains("`class_names` expected each name once"), "{error}");
+}
+
+#[test]
+fn a_confusion_matrix_wants_them_too_and_shows_them() {
+    let model = trained();
+    let matrix = ConfusionMatrix::of(&model, &three()).unwrap();
+    assert_eq!(matrix.classes(), 3);
+    assert_refused(ConfusionMatrix::of(&model, &swapped()), &["column"]);
+    assert_refused(ConfusionMatrix::of(&model, &two()), &["class"]);
 }
 
 #[test]

@@ -63,6 +63,24 @@ fn large_numbers_that_differ_by_little_keep_their_differences() {
 }
 
 #[test]
+fn raw_rows_of_numbers_that_an_f32_does_not_tell_apart_are_refused() {
+    let text = (0..200).fold("t,n,y\n".to_owned(), |text, n| {
+        text + &format!("{},{n},{n}.5\n", 1_600_000_000_000_u64 + n)
+    });
+    let fitted = Preprocessor::new().target("y").fit(&table(&text)).unwrap();
+    let error = fitted.transform_array(array![[1.6e12, 3.0]].view()).unwrap_err().to_string();
+    assert!(error.contains("column \"t\" holds numbers of more digits"), "{error}");
+    assert!(fitted.transform(&table("t,n\n1600000000003,3\n")).is_ok());
+}
+
+#[test]
+fn features_that_would_have_one_name_are_refused() {
+    let both = table("colour,colour=red,y\nred,1,2.5\nblue,2,3.5\n");
+    let error = Preprocessor::new().target("y").fit(&both).unwrap_err().to_string();
+    assert!(error.contains("`features` expected each name once, found \"colour=red\""), "{error}");
+}
+
+#[test]
 fn a_constant_column_becomes_zeros() {
     let text = (0..100).fold("a,b,y\n".to_owned(), |text, n| text + &format!("0.1,{n},{n}.5\n"));
     let fitted = Preprocessor::new().target("y").fit(&table(&text)).unwrap();
@@ -74,8 +92,11 @@ fn a_constant_column_becomes_zeros() {
 fn a_target_that_cannot_be_learned_is_refused() {
     let fit = |text: &str| Preprocessor::new().target("y").fit(&table(text));
     let error = fit("x,y\n1,no\n2,no\n").unwrap_err().to_string();
-    let expected = "column \"y\": expected two classes or more, found \"no\" in every row";
+    let expected = "column \"y\": expected two classes or more, found \"no\" alone";
     assert!(error.contains(expected) && error.contains("class_names"), "{error}");
+    let named = Preprocessor::new().target("y").class_names(["no"]);
+    let error = named.fit(&table("x,y\n1,no\n2,no\n")).unwrap_err().to_string();
+    assert!(error.contains(expected) && error.contains("Task::Regression"), "{error}");
     let error = fit("x,y\n1,Mild\n2,None\n").unwrap_err().to_string();
     assert!(error.contains("line 3: column \"y\": \"None\": the target is missing"), "{error}");
     assert!(error.contains("name the classes"), "{error}");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::csv::{number, shown};
+use super::csv::{double, shown};
 use crate::{Error, Result};
 
 /// Below this every whole number is an f64 of its own.
@@ -11,7 +11,7 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// Whether a text is a whole number, such as `3` or `3.0`.
 pub(super) fn is_whole(text: &str) -> bool {
-    number(text).is_ok_and(|value| value.fract() == 0.0)
+    double(text).is_ok_and(|value| value.fract() == 0.0)
 }
 
 /// Names the classes of distinct texts in sorted order, as numbers if all are, and gives the class of
@@ -40,12 +40,15 @@ pub(super) fn numbered(texts: &[&str]) -> (Vec<String>, Vec<u32>) {
 }
 
 /// Refuses names of which one is there twice.
-pub(super) fn each_once(field: &'static str, names: &[String]) -> Result<()> {
+pub(super) fn each_once<'n>(
+    field: &'static str,
+    names: impl Iterator<Item = Cow<'n, str>>,
+) -> Result<()> {
     let mut seen = HashSet::new();
-    match names.iter().find(|&name| !seen.insert(name)) {
+    match { names }.find(|name| !seen.insert(name.clone())) {
         None => Ok(()),
         Some(name) => {
-            let problem = format!("expected each name once, found {} twice", shown(name));
+            let problem = format!("expected each name once, found {} twice", shown(&name));
             Err(Error::config(field, problem))
         }
     }

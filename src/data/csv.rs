@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use ndarray::Array2;
 
-use super::classes::each_once;
+use super::classes::{each_once, key};
 use super::csv_records::{Record, Records};
 use super::csv_target::TargetColumn;
 use super::{CsvColumn, CsvOptions, Dataset};
@@ -77,7 +77,8 @@ pub(super) fn open<R: Read>(
     if !records.advance()? {
         return Err(Error::parse(origin, None, "is empty"));
     }
-    options.class_names.iter().try_for_each(|names| each_once("class_names", names))?;
+    let names = options.class_names.iter().flatten();
+    each_once("class_names", names.map(|name| key(name)))?;
     let layout = Layout::new(&records.record, options).map_err(|p| records.wrong(p))?;
     if options.has_header() && !records.advance()? {
         return Err(Error::parse(origin, None, "has a header and no rows"));

@@ -1,5 +1,6 @@
 //! A checked table of features with its targets.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
@@ -158,7 +159,7 @@ impl Dataset {
         if names.len() != self.features() {
             return Err(Error::shape("feature names", self.features(), names.len()));
         }
-        classes::each_once("feature_names", &names)?;
+        classes::each_once("feature_names", names.iter().map(Cow::from))?;
         self.feature_names = Some(names);
         Ok(self)
     }
@@ -176,7 +177,7 @@ impl Dataset {
         if names.len() != count {
             return Err(Error::shape("class names", count, names.len()));
         }
-        classes::each_once("class_names", &names)?;
+        classes::each_once("class_names", names.iter().map(|name| classes::key(name)))?;
         self.class_names = Some(names);
         Ok(self)
     }

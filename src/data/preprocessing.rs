@@ -76,6 +76,9 @@ pub(crate) enum TargetEncoding {
     },
 }
 
+/// How far apart neighbouring f32 of a column may be, in its standard deviations.
+const COARSE: f64 = 0.05;
+
 impl<S: Into<Scaler>> From<S> for Preprocessing {
     /// Scales the columns of an array, which have no names.
     fn from(scaler: S) -> Self {
@@ -172,8 +175,8 @@ impl Preprocessing {
     /// x: rows x columns; result: rows x features.
     ///
     /// # Errors
-    /// If there is another number of columns, one of them holds categories, or a value is missing or
-    /// infinite where that is an error.
+    /// If there is another number of columns, one of them holds categories or numbers of more digits than an f32 has
+    /// (times, say), or a value is missing or infinite where that is an error.
     pub fn transform_array(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         if let Some(scaler) = &self.scaler {
             check_finite(x, "raw rows", None)?;
@@ -182,6 +185,7 @@ impl Preprocessing {
         if x.ncols() != self.columns.len() {
             return Err(Error::shape("columns of raw rows", self.columns.len(), x.ncols()));
         }
+        self.check_digits()?;
         let mut y = x.to_owned();
         for (Column { name, encoding }, mut y) in self.columns.iter().zip(y.columns_mut()) {
             let Encoding::Number { mean, scale, missing } = encoding else {
@@ -198,6 +202,26 @@ impl Preprocessing {
             }
         }
         Ok(y)
+    }
+
+    /// Checks that an f32 tells a column's raw numbers apart: neighbours of large ones lie far from each other.
+    pub(crate) fn check_digits(&self) -> Result<()> {
+        let coarse = |column: &&Column| match column.encoding {
+            Encoding::Number { mean, scale, .. } => {
+                mean.abs() * f64::from(f32::EPSILON) > COARSE * scale
+            }
+            Encoding::Category { .. } => false,
+        };
+        match self.columns.iter().find(coarse) {
+            None => Ok(()),
+            Some(Column { name, .. }) => {
+                let problem = format!(
+                    "column {name:?} holds numbers of more digits than an f32 has: give a table, or subtract something \
+                     from them before the table is read"
+                );
+                Err(Error::config("preprocessing", problem))
+            }
+        }
     }
 
     /// Makes a data set of a table: features and target. A target of values is standardised.
@@ -235,7 +259,8 @@ impl Preprocessing {
         data.with_feature_names(self.feature_names())
     }
 
-    /// Brings a model's outputs back to the target's units; classes' scores stay as they are.
+    /// Brings a model's outputs back to the target's units; classes' scores stay as they are. The result has the 7
+    /// digits of an f32.
     ///
     /// # Errors
     /// If the target's scaler was fitted on another number of columns, or a value is too large for

@@ -1,5 +1,6 @@
 //! From tables of text to numbers: what is to be done, and fitting it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::cells::Cells;
@@ -161,7 +162,8 @@ impl Preprocessor {
     ///
     /// # Errors
     /// If a named column is not there, no feature is left, a value is missing or no number where there
-    /// should be one, or a class is none of those named; line and column are in it.
+    /// should be one, a class is none of those named, or there is one class alone; line and column are in it. Also if two
+    /// features would have one name, as a column `a=b` and the category `b` of a column `a`.
     pub fn fit(&self, table: &Table) -> Result<Preprocessing> {
         if let Missing::Constant(value) = self.missing
             && !value.is_finite()
@@ -169,7 +171,8 @@ impl Preprocessor {
             let problem = format!("expected a finite constant, found {value}");
             return Err(Error::config("missing", problem));
         }
-        self.only.iter().try_for_each(|names| classes::each_once("only", names))?;
+        let only = self.only.iter().flatten();
+        classes::each_once("only", only.map(Cow::from))?;
         for name in self.without.iter().chain(&self.categories).chain(&self.target) {
             table.cells(name)?;
         }
@@ -184,7 +187,9 @@ impl Preprocessor {
             return Err(Error::config("columns", problem));
         }
         let target = self.target.as_ref().map(|name| self.fit_target(table, name)).transpose()?;
-        Ok(Preprocessing::of_table(columns, target))
+        let fitted = Preprocessing::of_table(columns, target);
+        classes::each_once("features", fitted.feature_names().iter().map(Cow::from))?;
+        Ok(fitted)
     }
 
     fn column(&self, table: &Table, name: &str) -> Result<Column> {
@@ -251,14 +256,8 @@ impl Preprocessor {
             }
             task => task == Task::Classification,
         };
-        if classification && names.len() == 1 {
-            let problem = format!(
-                "expected two classes or more, found {} in every row; `class_names` tells of others",
-                shown(&names[0])
-            );
-            return Err(table.wrong(0, name, &problem));
-        }
         if classification {
+            several(table, name, &names)?;
             return Ok(TargetEncoding::Classes { names });
         }
         let value = |(row, cell): (usize, &str)| {
@@ -272,9 +271,21 @@ impl Preprocessor {
     }
 }
 
+/// Refuses a single class: there is nothing to learn of it.
+fn several(table: &Table, column: &str, names: &[String]) -> Result<()> {
+    let [only] = names else { return Ok(()) };
+    let problem = format!(
+        "expected two classes or more, found {} alone: name others that may come by `class_names`, or choose \
+         `Task::Regression` for values",
+        shown(only)
+    );
+    Err(table.wrong(0, column, &problem))
+}
+
 /// Classes as they were named, which has to be all that occur, and each once.
 fn named_classes(table: &Table, column: &str, names: &[String]) -> Result<TargetEncoding> {
-    classes::each_once("class_names", names)?;
+    classes::each_once("class_names", names.iter().map(|name| classes::key(name)))?;
+    several(table, column, names)?;
     let cells = table.cells(column)?;
     match cells.iter().enumerate().find(|(_, cell)| classes::position(names, cell).is_none()) {
         Some((row, cell)) => Err(table.wrong(row, column, &unknown(cell, names))),

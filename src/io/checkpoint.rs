@@ -76,8 +76,9 @@ impl Checkpoint {
 
     /// Whether to go on from the newest checkpoint in the folder, if there is one. Model, data and
     /// configuration have to be those of the run; threads and epochs may differ. That is checked of the configuration,
-    /// of the model's layers and the data's rows, columns and names, not of values: whatever the model's parameters
-    /// are, the checkpoint's take their place.
+    /// of the model's layers, of the data's rows, columns and names, and of a validation set's rows and columns where
+    /// early stopping or the schedule goes by it, not of values: whatever the model's parameters are, the checkpoint's take
+    /// their place.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -21,7 +21,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder(path);
     // Of a missing one `tempfile` would name a file that nobody knows of.
-    fs::metadata(&folder).map_err(failed(path))?;
+    if !fs::metadata(&folder).map_err(failed(path))?.is_dir() {
+        return Err(failed(path)(ErrorKind::NotADirectory.into()));
+    }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut builder = tempfile::Builder::new();
     let prefix = format!(".{}.", name.unwrap_or_default());

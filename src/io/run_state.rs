@@ -77,7 +77,6 @@ impl RunState {
         }
         let names = self.names.each_ref().map(Option::as_deref);
         check_alike(names, data.names(), "the data")?;
-        self.check_validation(config, validation)?;
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {
@@ -89,7 +88,7 @@ impl RunState {
                 return Err(Error::config(field, problem));
             }
         }
-        Ok(())
+        self.check_validation(config, validation)
     }
 
     /// Checks the validation set's rows and features where the run goes by its loss.

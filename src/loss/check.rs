@@ -73,6 +73,11 @@ fn check_cross_entropy(loss: &CrossEntropy, targets: TargetShape, outputs: usize
     }
     check_weights("class_weights", loss.class_weights.as_deref(), &[outputs])?;
     match targets {
+        TargetShape::Values(1) if outputs == 1 => Err(Error::shape(
+            "outputs of the model for cross-entropy",
+            "2 or more (or use binary-cross-entropy)",
+            1,
+        )),
         TargetShape::Values(columns) => check_columns(columns, outputs),
         TargetShape::Classes(classes) if classes.max(2) <= outputs => Ok(()),
         TargetShape::Classes(classes) => Err(Error::shape(

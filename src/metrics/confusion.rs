@@ -62,11 +62,11 @@ impl ConfusionMatrix {
         Ok(Self { counts, names: (0..classes).map(|class| class.to_string()).collect() })
     }
 
-    /// Counts a model's predictions on a data set of classes, which lends its classes' names.
+    /// Counts a model's predictions on a data set of classes, whose names are the data's or else the model's.
     ///
     /// # Errors
-    /// [`Error::Data`] if the targets are values or there are no rows, and as
-    /// [`Sequential::predict_classes`].
+    /// [`Error::Data`] if the targets are values, if the data name a column or class otherwise than those that the model
+    /// was trained on, and as [`Sequential::predict_classes`].
     ///
     /// # Examples
     /// ```
@@ -83,11 +83,13 @@ impl ConfusionMatrix {
             let problem = "expected targets of classes, found values";
             return Err(Error::Data(problem.to_owned()));
         };
+        model.check_names(data.into())?;
         let predicted = model.predict_classes(data.x())?;
         let actual: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
-        let classes = classes.max(model.outputs());
+        let classes = classes.max(model.outputs()).max(2);
         let matrix = Self::new(&predicted, &actual, classes)?;
-        match data.class_names().filter(|names| names.len() == classes) {
+        let names = [data.class_names(), model.class_names()];
+        match names.into_iter().flatten().find(|names| names.len() == classes) {
             Some(names) => matrix.with_names(names),
             None => Ok(matrix),
         }

@@ -67,7 +67,8 @@ impl Sequential {
     /// values.
     ///
     /// # Errors
-    /// If the data do not fit the model, or name a column or class otherwise than the data that it was
+    /// If the data do not fit the model, the loss takes logits and the model ends in another sigmoid or softmax than its
+    /// own, or the data name a column or class otherwise than the data that it was
     /// trained on (data may have no names, or fewer classes), or a stream cannot be read.
     pub fn evaluate<'a>(&self, data: impl Into<DataSource<'a>>) -> Result<Score> {
         let data = data.into();

@@ -64,7 +64,7 @@ impl Sequential {
     /// output, class 1 where it is above a half (behind a sigmoid) or above zero (a logit).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict), and if an output is no number.
+    /// As [`predict`](Self::predict), and if an output is not finite.
     pub fn predict_classes<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Vec<usize>> {
         let threshold = match self.ending().1 {
             Activation::Sigmoid => 0.5,
@@ -78,7 +78,7 @@ impl Sequential {
         };
         let y = self.predict(x)?;
         let y = y.as_slice().expect("a new array is one slice");
-        if let Some(at) = y.iter().position(|value| value.is_nan()) {
+        if let Some(at) = y.iter().position(|value| !value.is_finite()) {
             let row = at / self.outputs();
             let problem = format!("row {row}: its outputs overflow an f32: check the data's scale");
             return Err(Error::Data(problem));

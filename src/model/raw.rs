@@ -84,7 +84,7 @@ impl Sequential {
     /// Computes each raw row's class, as [`predict_classes`](Self::predict_classes) does for features.
     ///
     /// # Errors
-    /// As [`predict_raw`](Self::predict_raw).
+    /// As [`predict_raw`](Self::predict_raw) and [`predict_classes`](Self::predict_classes).
     pub fn predict_raw_classes<'a>(&self, x: impl Into<ArrayView2<'a, f32>>) -> Result<Vec<usize>> {
         let x = self.needed_preprocessing()?.transform_array(x.into())?;
         self.predict_classes(x.view())
@@ -108,7 +108,7 @@ impl Sequential {
     /// Predicts the classes of the rows of a table, by their names.
     ///
     /// # Errors
-    /// As [`predict_table`](Self::predict_table), if the model predicts values, and if it was trained on classes of other names since it was
+    /// As [`predict_table`](Self::predict_table) and [`predict_classes`](Self::predict_classes), if the model predicts values, and if it was trained on classes of other names since it was
     /// given the preprocessing.
     pub fn predict_labels(&self, table: &Table) -> Result<Vec<String>> {
         let (fitted, trained) = (self.needed_preprocessing()?.class_names(), self.class_names());

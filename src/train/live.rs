@@ -11,7 +11,8 @@ use crate::model::Sequential;
 /// Predicts with the newest parameters of a model in training, from any thread, and does not hold the
 /// training up. Clones are cheap and see the same model; [`Trainer::live`](super::Trainer::live) gives
 /// the first one. When training is over, it goes on with the last parameters, also where an error ended
-/// it; parameters that have overflowed are not published: where the last ones had, or a trainer is dropped within an epoch, with those published last.
+/// it; parameters that have overflowed are not published, unless the first handle is asked for when they have: where the last
+/// ones had, or a trainer is dropped within an epoch, it goes on with those published last.
 ///
 /// # Examples
 /// ```

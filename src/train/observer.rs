@@ -67,7 +67,8 @@ pub trait Observer: Send {
     }
 
     /// Hears that the run has ended: its epochs are done, something stopped it, or it failed. Where
-    /// training goes on from there all the same, every further epoch ends it again, as a run does that is asked for then; a
+    /// training goes on from there all the same, every further epoch ends it again, and so does
+    /// [`run`](crate::Trainer::run), which then makes no step; a
     /// [`Trainer`](crate::Trainer) that is dropped before tells nobody, nor does an
     /// [`OnlineTrainer`](crate::OnlineTrainer) behind its last set.
     fn end(&mut self) {}

@@ -12,6 +12,7 @@ use super::{EpochReport, StopReason};
 use crate::data::Dataset;
 use crate::io::{Exact, Moment, Restored, RunState, SavedReport, SavedStop, Spec};
 use crate::optim::{ScheduleState, StoppingState};
+use crate::simd::all_finite;
 use crate::{Error, Result};
 
 impl Trainer<'_> {
@@ -39,6 +40,11 @@ impl Trainer<'_> {
             if slot.len() != saved.len() {
                 let problem = format!("{}: the optimizer's state is missing", path.display());
                 return Err(Error::Data(problem));
+            }
+            if !all_finite(&saved) {
+                let problem =
+                    "the optimizer's state in it has overflowed: go on from an earlier one";
+                return Err(Error::parse(path.display().to_string(), None, problem));
             }
             *slot = saved;
         }

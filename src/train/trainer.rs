@@ -381,7 +381,10 @@ fn check(model: &Sequential, data: DataSource, config: &TrainConfig, goes_on: bo
         checked.map_err(|error| error.of("the validation set"))?;
         check_alike(data.names(), validation.names(), "the validation set")?;
     }
-    check_memory(model, data, config)?;
+    // The next data of a run use the buffers that are there.
+    if !goes_on {
+        check_memory(model, config.batch_size.min(data.rows()))?;
+    }
     if config.drop_last && config.batch_size > data.rows() {
         let problem = format!(
             "expected at most the {} rows of the data when `drop_last` is set, found {}",
@@ -396,24 +399,19 @@ fn check(model: &Sequential, data: DataSource, config: &TrainConfig, goes_on: bo
 /// Floats from which it is looked whether there is memory for them.
 const MUCH: usize = 1 << 28;
 
-/// Asks for as much memory as values, gradients and the optimizer's state will take at least: an error says more than the
-/// end of the process.
-fn check_memory(model: &Sequential, data: DataSource, config: &TrainConfig) -> Result<()> {
-    let rows = config.batch_size.min(data.rows());
-    let state = model.params.len().saturating_mul(config.optimizer.slots());
-    let floats = |widths: usize| widths.saturating_mul(rows).saturating_add(state);
+/// Asks for as much memory as a batch's values and gradients will take: an error says more than the end of the process.
+fn check_memory(model: &Sequential, rows: usize) -> Result<()> {
     let widths = model.layers.iter().map(|layer| layer.inputs + 2 * layer.outputs);
-    if floats(widths.sum()) < MUCH {
+    if rows.saturating_mul(widths.sum()) < MUCH {
         return Ok(());
     }
     let Plan { values, grads, .. } = Plan::new(&model.layers, model.layers.len(), true);
-    let floats = floats(values.iter().chain(&grads).sum());
+    let floats = rows.saturating_mul(values.iter().chain(&grads).sum());
     if Vec::<f32>::new().try_reserve_exact(floats).is_ok() {
         return Ok(());
     }
     let problem = format!(
-        "expected as many rows as fit into memory, found {rows}: values, gradients and the optimizer's state take {} GB; \
-         take fewer",
+        "expected as many rows as fit into memory, found {rows}: their values and gradients take {} GB; take fewer",
         floats / (1 << 28)
     );
     Err(Error::config("batch_size", problem))

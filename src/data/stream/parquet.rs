@@ -11,7 +11,7 @@ use super::chunk::Chunk;
 use super::parquet_column::{Cells, ColumnCells};
 use super::parquet_file::{Whole, caught, open_file, wrong};
 use super::{Facts, MOST_CLASSES, ReadRows};
-use crate::data::classes::each_once;
+use crate::data::classes::{each_once, key};
 use crate::data::csv::{self, Unplaced, shown};
 use crate::data::preprocessor::unknown;
 use crate::data::{CsvColumn, TargetKind, TargetShape, classes};
@@ -83,7 +83,8 @@ pub(super) struct ParquetFormat {
 }
 
 pub(super) fn open(files: &[PathBuf], options: &ParquetOptions) -> Result<(ParquetFormat, Facts)> {
-    options.class_names.iter().try_for_each(|names| each_once("class_names", names))?;
+    let names = options.class_names.iter().flatten();
+    each_once("class_names", names.map(|name| key(name)))?;
     let mut survey = Survey { kind: options.kind, ..Survey::default() };
     for path in files {
         caught(path, || survey.look_at(path, options))?;

@@ -55,7 +55,9 @@ impl Sequential {
         let mut graph = Builder::default();
         let last = self.layers.len() - 1;
         if options.preprocessing {
-            graph.raw_rows(self.needed_preprocessing()?);
+            let preprocessing = self.needed_preprocessing()?;
+            preprocessing.check_digits()?;
+            graph.raw_rows(preprocessing);
         } else {
             graph.input("x", self.inputs());
         }

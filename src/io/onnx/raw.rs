@@ -42,22 +42,24 @@ impl Builder {
         }
     }
 
-    /// (x - mean) / scale, behind what takes the place of missing values.
+    /// (x - mean) / scale, with what takes the place of missing values.
     fn numbers(&mut self, columns: &[Column]) -> String {
         let (mut means, mut scales, mut fills) = (vec![], vec![], vec![]);
         for column in columns {
             if let Encoding::Number { mean, scale, missing } = &column.encoding {
                 means.push(*mean);
                 scales.push(*scale);
-                fills.push(missing.map_or(f32::NAN, |missing| missing as f32));
+                let fill = missing.map(|missing| (missing - mean) / scale);
+                fills.push(fill.map_or(f32::NAN, |fill| fill as f32));
             }
         }
-        if fills.iter().any(|fill| !fill.is_nan()) {
-            let (x, fills) = (self.newest(), self.constant(&fills));
-            let missing = self.unary("IsNaN", vec![]);
-            self.node("Where", vec![missing, fills, x], vec![]);
+        let scaled = self.in_doubles(&[("Sub", means), ("Div", scales)]);
+        if fills.iter().all(|fill| fill.is_nan()) {
+            return scaled;
         }
-        self.in_doubles(&[("Sub", means), ("Div", scales)])
+        let fills = self.constant(&fills);
+        let missing = self.unary("IsNaN", vec![]);
+        self.node("Where", vec![missing, fills, scaled], vec![])
     }
 
     /// A column for each value, of an input of one text a row.
