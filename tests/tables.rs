@@ -71,6 +71,9 @@ fn raw_rows_of_numbers_that_an_f32_does_not_tell_apart_are_refused() {
     let error = fitted.transform_array(array![[1.6e12, 3.0]].view()).unwrap_err().to_string();
     assert!(error.contains("column \"t\" holds numbers of more digits"), "{error}");
     assert!(fitted.transform(&table("t,n\n1600000000003,3\n")).is_ok());
+    let constant = table("k,y\n5000000,1.5\n5000000,2.5\n");
+    let fitted = Preprocessor::new().target("y").fit(&constant).unwrap();
+    assert_eq!(fitted.transform_array(array![[5e6]].view()).unwrap(), array![[0.0]]);
 }
 
 #[test]

@@ -207,6 +207,8 @@ impl Preprocessing {
     /// Checks that an f32 tells a column's raw numbers apart: neighbours of large ones lie far from each other.
     pub(crate) fn check_digits(&self) -> Result<()> {
         let coarse = |column: &&Column| match column.encoding {
+            // A constant that an f32 holds is one of no deviation.
+            Encoding::Number { mean, scale: 1.0, .. } if f64::from(mean as f32) == mean => false,
             Encoding::Number { mean, scale, .. } => {
                 mean.abs() * f64::from(f32::EPSILON) > COARSE * scale
             }
