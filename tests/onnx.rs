@@ -150,12 +150,12 @@ fn categories_and_missing_values_are_part_of_it() {
     let found = run_on(&python, &model, RAW, &inputs).unwrap();
     assert_close(&found, &model.predict_table(&table).unwrap(), "mixed columns");
 
-    let far = "t,y\n,1.5\n1600000,2.5\n1600001,3.5\n1600004,2.5\n";
+    let far = "t,y\n,1.5\n1600000,2.5\n1600010,3.5\n1600040,2.5\n";
     let table = Table::from_csv_text(far).unwrap();
     let fitted = Preprocessor::new().target("y").missing(Missing::Mean).fit(&table).unwrap();
     let mut model = Sequential::builder(1).dense(1, Activation::Identity).build(1).unwrap();
     model.set_preprocessing(fitted).unwrap();
-    let inputs = json!({ "x": [[null], [1_600_000], [1_600_001], [1_600_004]] });
+    let inputs = json!({ "x": [[null], [1_600_000], [1_600_010], [1_600_040]] });
     let found = run_on(&python, &model, RAW, &inputs).unwrap();
     assert_close(&found, &model.predict_table(&table).unwrap(), "numbers far from zero");
 
