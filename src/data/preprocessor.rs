@@ -244,11 +244,9 @@ impl Preprocessor {
         }
         let texts: HashSet<&str> = cells.iter().collect();
         let (names, _) = classes::numbered(&texts.into_iter().collect::<Vec<_>>());
-        let classification = match self.task {
+        let classifies = match self.task {
             Task::Guess if names.iter().all(|name| double(name).is_ok()) => {
-                let often = names.len() <= 2 || names.len() * 5 <= table.rows();
-                let few = names.len() <= MOST_GUESSED_CLASSES && often;
-                few && names.iter().all(|name| classes::is_whole(name))
+                count_as_classes(&names, table.rows())
             }
             Task::Guess => {
                 refuse_slips(table, name, cells, "choose `Task::Classification`")?;
@@ -256,7 +254,7 @@ impl Preprocessor {
             }
             task => task == Task::Classification,
         };
-        if classification {
+        if classifies {
             several(table, name, &names)?;
             return Ok(TargetEncoding::Classes { names });
         }
@@ -269,6 +267,13 @@ impl Preprocessor {
         let (mean, scale) = moments(&values);
         Ok(TargetEncoding::Values { mean, scale })
     }
+}
+
+/// Whether a target's distinct numbers are taken for classes: few whole ones that come often.
+fn count_as_classes(names: &[String], rows: usize) -> bool {
+    let often = names.len() <= 2 || names.len() * 5 <= rows;
+    let few = names.len() <= MOST_GUESSED_CLASSES && often;
+    few && names.iter().all(|name| classes::is_whole(name))
 }
 
 /// Refuses a single class: there is nothing to learn of it.

@@ -73,5 +73,8 @@ mod tests {
         let error = error.to_string();
         assert!(error.starts_with("/no/such/folder/model: No such file"), "{error}");
         assert!(!error.contains(UNFINISHED), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = write_whole(&file.path().join("model"), b"").unwrap_err().to_string();
+        assert!(error.contains("not a directory") && !error.contains(UNFINISHED), "{error}");
     }
 }

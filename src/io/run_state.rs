@@ -77,6 +77,12 @@ impl RunState {
         }
         let names = self.names.each_ref().map(Option::as_deref);
         check_alike(names, data.names(), "the data")?;
+        self.check_fields(config)?;
+        self.check_validation(config, validation)
+    }
+
+    /// Checks the configuration's fields, one by one.
+    fn check_fields(&self, config: &serde_json::Value) -> Result<()> {
         for field in FIELDS {
             let (saved, now) = (&self.config[field], &config[field]);
             if saved != now {
@@ -88,7 +94,7 @@ impl RunState {
                 return Err(Error::config(field, problem));
             }
         }
-        self.check_validation(config, validation)
+        Ok(())
     }
 
     /// Checks the validation set's rows and features where the run goes by its loss.

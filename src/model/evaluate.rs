@@ -173,9 +173,8 @@ impl Sequential {
     /// and badly.
     fn check_ending(&self, loss: &Loss) -> Result<()> {
         let (index, ending) = self.ending();
-        let fused = loss.fuses(ending) && index + 1 == self.layers.len();
-        let fits = !matches!(ending, Activation::Sigmoid | Activation::Softmax);
-        if fits || fused || !loss.classifies() {
+        let squashed = matches!(ending, Activation::Sigmoid | Activation::Softmax);
+        if !squashed || !loss.classifies() || loss.fuses(self.last_activation()) {
             return Ok(());
         }
         let own = match loss {

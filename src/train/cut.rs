@@ -9,7 +9,7 @@ use crate::simd::weight_grad::PIECES;
 /// Most rows of a block. A product goes through its rows slab by slab, so larger blocks spare no pass over the weights,
 /// but their rows leave the second cache between two layers. On one thread, beside 512 in the same process,
 /// 784-2048-2048-10 trained 1.00 to 1.03 times as fast with 256 and 1.01 to 1.03 with 128, 54-256-256-256-7 1.00 and
-/// 0.987 (Emerald Rapids, medians of eight runs in both orders).
+/// 0.987 (Emerald Rapids, medians of up to eight runs in both orders).
 const ROWS_PER_BLOCK: usize = 256;
 
 /// Blocks of a worker, fewest and most: a slow core holds the others up by one block at most, and on a shared machine
